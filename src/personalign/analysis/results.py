@@ -1,0 +1,135 @@
+"""What a statistic is once it is computed: how, on how many samples, and what is missing.
+
+An undefined number is `None` beside a `reason`, never 0.0.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from personalign.records import Condition, Record
+
+__all__ = ["Arm", "ArmContrast", "ArmEstimate", "Contrast", "Equivalence", "Estimate", "Omnibus"]
+
+
+class Arm(Record):
+    """One way of asking a model: which persona, under which condition."""
+
+    persona: str
+    condition: Condition
+
+    @property
+    def label(self) -> str:
+        """For people: `INFP · adapter`, or the condition alone where there is no persona."""
+        return f"{self.persona} · {self.condition}" if self.persona else self.condition
+
+
+class Estimate(Record):
+    """One number with its interval.
+
+    `low` and `high` bound it at `confidence`; `n` counts the samples that carry a value and
+    `missing` those that do not, by state. `method` names the interval, `unit` the scale
+    ("proportion" is 0 to 1, "value" the metric's own). `reason` says why something is `None`.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    n: int = Field(ge=0)
+    missing: dict[str, int] = Field(default_factory=dict)
+    unit: str = "value"
+    method: str
+    seed: int | None = None
+    reason: str | None = None
+
+
+class ArmEstimate(Estimate):
+    """An estimate of one metric of one task in one arm."""
+
+    task: str
+    metric: str
+    arm: Arm
+
+
+class Contrast(Record):
+    """What arm `b` scores above arm `a`, on the samples that both have.
+
+    `difference` is mean(b) − mean(a) over `n` complete pairs, in `unit`; `low` and `high` bound it
+    at `confidence` by `method`. `p` is two-sided, from `test`; `p_adjusted` is corrected within its
+    family by `correction`. `p_unclustered` is the textbook test (exact McNemar, Wilcoxon), which
+    takes pairs as independent: equal to `p` where they are. `discordant` counts the pairs that
+    differ. `effects` holds `odds_ratio` and `cohens_g` for 0/1 metrics, else `d_z`. `detectable` is
+    the smallest true difference that this many pairs show with 80 % power at the 5 % level,
+    uncorrected: print it beside every null result.
+    """
+
+    difference: float | None
+    low: float | None = None
+    high: float | None = None
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    p: float | None = None
+    p_unclustered: float | None = None
+    p_adjusted: float | None = None
+    correction: str | None = None
+    test: str
+    effects: dict[str, float | None] = Field(default_factory=dict)
+    n: int = Field(ge=0)
+    discordant: int = Field(ge=0)
+    missing: dict[str, int] = Field(default_factory=dict)
+    unit: str = "value"
+    method: str
+    detectable: float | None = None
+    seed: int | None = None
+    reason: str | None = None
+
+    @property
+    def effect_name(self) -> str:
+        """Name of the leading effect size: `odds_ratio` or `d_z`."""
+        return next(iter(self.effects), "")
+
+    @property
+    def effect(self) -> float | None:
+        """The leading effect size."""
+        return self.effects.get(self.effect_name)
+
+
+class ArmContrast(Contrast):
+    """A contrast of two arms on one metric of one task; `a` is what `b` is compared with."""
+
+    task: str
+    metric: str
+    a: Arm
+    b: Arm
+
+
+class Omnibus(Record):
+    """One test over many arms: does any differ? `n` counts the samples (or answers) it used."""
+
+    test: str
+    statistic: float | None
+    df: int
+    p: float | None
+    n: int = Field(ge=0)
+    arms: int
+    dropped: int = 0
+    reason: str | None = None
+
+
+class Equivalence(Record):
+    """Two one-sided tests: may one say that the difference lies within ±`margin`?
+
+    `p` is the larger of the two one-sided p-values; `low` and `high` are the matching interval, of
+    confidence 1 − 2α: it lies inside the margin just when p < α.
+    """
+
+    difference: float | None
+    margin: float = Field(gt=0)
+    low: float | None
+    high: float | None
+    alpha: float
+    p: float | None
+    equivalent: bool | None
+    n: int = Field(ge=0)
+    method: str
+    reason: str | None = None

@@ -1,0 +1,173 @@
+"""The whole analysis of one run: every estimate, every contrast, corrected within its family."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from personalign.analysis.contrasts import Correction, adjust, contrast_columns
+from personalign.analysis.estimates import DRAWS, mean_columns
+from personalign.analysis.omnibus import chi_square, omnibus_test
+from personalign.analysis.results import Arm, ArmContrast, ArmEstimate, Omnibus
+from personalign.analysis.table import ABSENT, Wide, validate, wide
+from personalign.errors import InputError
+from personalign.records import Condition, Record
+
+__all__ = ["Analysis", "ArmOmnibus", "analyse", "pairs"]
+
+BEYOND_BASE: tuple[tuple[Condition, Condition], ...] = (
+    ("prompted", "adapter"),
+    ("adapter", "prompted+adapter"),
+)
+"""What is compared besides all with base: weights with prompt, prompt and weights with weights."""
+
+
+class ArmOmnibus(Omnibus):
+    """An omnibus test of one metric over the personas of one condition, and base if it was run."""
+
+    task: str
+    metric: str
+    condition: Condition
+
+
+class Analysis(Record):
+    """What `analysis.json` holds. The same table and seed give the same analysis, byte for byte."""
+
+    run: str
+    base_model: str
+    seed: int
+    confidence: float
+    correction: Correction
+    draws: int
+    estimates: tuple[ArmEstimate, ...]
+    contrasts: tuple[ArmContrast, ...]
+    omnibus: tuple[ArmOmnibus, ...]
+
+
+def analyse(
+    frame: pd.DataFrame,
+    seed: int = 0,
+    *,
+    confidence: float = 0.95,
+    correction: Correction = "holm",
+    draws: int = DRAWS,
+) -> Analysis:
+    """Estimates of every arm, and the contrasts of `pairs`, for every metric of every task.
+
+    A family of contrasts, for the correction, is all contrasts of one metric of one task. Each
+    family draws from a random stream of its own, so that adding a task changes no other's numbers.
+
+    Raises:
+        InputError: as `table.validate`, or for an empty table or a negative seed.
+    """
+    if validate(frame).empty:
+        raise InputError("the score table is empty", "score something first")
+    if seed < 0:
+        raise InputError(f"seed {seed}", "take a seed of 0 or more")
+    families = frame[["task", "metric"]].drop_duplicates().sort_values(["task", "metric"])
+    options: dict[str, Any] = {"confidence": confidence, "draws": draws}
+    found: dict[str, list[Any]] = {"estimates": [], "contrasts": [], "omnibus": []}
+    for task, metric in families.itertuples(index=False):
+        matrix, where = wide(frame, task, metric), {"task": task, "metric": metric}
+        found["estimates"] += _estimates(matrix, where, seed, options)
+        found["contrasts"] += _contrasts(matrix, where, seed, correction, options)
+        found["omnibus"] += _omnibus(matrix, where)
+    head = {name: frame[name].iloc[0] for name in ("run", "base_model")}
+    return Analysis.model_validate(
+        {**head, "seed": seed, "correction": correction, **options, **found}
+    )
+
+
+def pairs(arms: tuple[Arm, ...]) -> list[tuple[int, int]]:
+    """Which arms are compared: (reference, other) positions.
+
+    For each persona every condition with base (its own base if it has one, else the common one),
+    adapter with prompted, and prompted+adapter with adapter.
+    """
+    at = {(arm.persona, arm.condition): i for i, arm in enumerate(arms)}
+    found = []
+    for persona in dict.fromkeys(arm.persona for arm in arms):
+        base = at.get((persona, "base"), at.get(("", "base")))
+        own = [(base, at.get((persona, c))) for c in get_args(Condition) if c != "base"]
+        own += [(at.get((persona, a)), at.get((persona, b))) for a, b in BEYOND_BASE]
+        found += [(a, b) for a, b in own if a is not None and b is not None]
+    return found
+
+
+def _estimates(
+    matrix: Wide, where: dict[str, str], seed: int, options: dict[str, Any]
+) -> Iterator[ArmEstimate]:
+    rng = _stream(seed, *where.values(), "estimates")
+    found = mean_columns(matrix.values, matrix.clusters, rng, **options)
+    for i, (arm, estimate) in enumerate(zip(matrix.arms, found, strict=True)):
+        own = {"arm": arm, "missing": _tally(matrix.states[:, i]), "seed": seed}
+        yield ArmEstimate.model_validate({**dict(estimate), **where, **own})
+
+
+def _contrasts(
+    matrix: Wide,
+    where: dict[str, str],
+    seed: int,
+    correction: Correction,
+    options: dict[str, Any],
+) -> Iterator[ArmContrast]:
+    if not (compared := pairs(matrix.arms)):
+        return
+    a, b = (list(side) for side in zip(*compared, strict=True))
+    rng = _stream(seed, *where.values(), "contrasts")
+    found = contrast_columns(
+        matrix.values[:, a], matrix.values[:, b], matrix.clusters, rng, **options
+    )
+    adjusted = adjust([c.p for c in found], correction)
+    for (i, j), result, p in zip(compared, found, adjusted, strict=True):
+        own = {
+            "a": matrix.arms[i],
+            "b": matrix.arms[j],
+            "missing": _lost(matrix.states[:, i], matrix.states[:, j]),
+            "p_adjusted": p,
+            "correction": correction,
+            "seed": seed,
+        }
+        yield ArmContrast.model_validate({**dict(result), **where, **own})
+
+
+def _omnibus(matrix: Wide, where: dict[str, str]) -> Iterator[ArmOmnibus]:
+    """Per condition with two personas or more: the paired test, and chi-square for 0/1 metrics."""
+    for condition in get_args(Condition):
+        own = [i for i, arm in enumerate(matrix.arms) if arm.persona and arm.condition == condition]
+        common = [i for i, arm in enumerate(matrix.arms) if not arm.persona]
+        if len(own) < 2 or len(common + own) < 3:
+            continue
+        values = matrix.values[:, common + own]
+        tests = [omnibus_test(values, binary=matrix.binary)]
+        if matrix.binary:
+            tests.append(chi_square(*_counts(values)))
+        for test in tests:
+            yield ArmOmnibus.model_validate({**dict(test), **where, "condition": condition})
+
+
+def _counts(values: NDArray[np.float64]) -> tuple[list[int], list[int]]:
+    """Ones, and values, by column (an epoch mean counts as one if it is above a half)."""
+    ones, totals = (values > 0.5).sum(axis=0), (~np.isnan(values)).sum(axis=0)
+    return ones.tolist(), totals.tolist()
+
+
+def _tally(states: NDArray[np.str_]) -> dict[str, int]:
+    return dict(sorted(Counter(states[states != "ok"].tolist()).items()))
+
+
+def _lost(a: NDArray[np.str_], b: NDArray[np.str_]) -> dict[str, int]:
+    """States of the pairs that are not complete: a's, or b's where a's is `ok`."""
+    states = np.where(a == "ok", b, a)
+    return _tally(states[~((a == ABSENT) & (b == ABSENT))])
+
+
+def _stream(seed: int, *names: str) -> np.random.Generator:
+    """A generator of its own for each name, from one seed."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])

@@ -1,0 +1,258 @@
+"""The command line: each command parses, then calls one library function.
+
+Heavy imports happen inside the commands, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from personalign.cli.show import Json, progress_bars, show, table
+from personalign.errors import PersonalignError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Give a language model a persona, prove that it took, and measure what that did.",
+)
+study_app = typer.Typer(no_args_is_help=True, help="Whole studies, from a study file.")
+personas_app = typer.Typer(no_args_is_help=True, help="The catalogue of personas.")
+app.add_typer(study_app, name="study")
+app.add_typer(personas_app, name="personas")
+
+Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
+StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
+Folder = Annotated[Path, typer.Argument(help="Run folder of a study.")]
+
+
+def main() -> None:
+    """Run the command line; an error that a user can mend is one line and exit code 2."""
+    try:
+        app()
+    except PersonalignError as e:
+        print(f"personalign: {e}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("personalign: stopped; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
+    except OSError as e:
+        where = f" {e.filename}" if e.filename else ""
+        print(f"personalign: cannot use{where}: {e.strerror or e}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _study(file: Path, out: Path | None, announce: Any) -> Any:
+    from personalign.study import Study, read_config
+
+    config = read_config(file)
+    return Study(config, out or Path("runs") / config.name, announce)
+
+
+@study_app.command("run")
+def study_run(file: StudyFile, out: Out = None, as_json: Json = False) -> None:
+    """Run every step of a study that is not done yet: train, verify, measure, analyse, report.
+
+    Reads a study file; writes a run folder with adapters, scores, verdicts and a report.
+
+    Example: personalign study run recipes/quickstart.yaml
+    """
+    with progress_bars() as announce:
+        study = _study(file, out, announce)
+        folder = study.run()
+    _show_verdicts(folder, folder / "report" / "index.html", as_json)
+
+
+@app.command()
+def quickstart(out: Out = None, as_json: Json = False) -> None:
+    """Train, verify, measure and report two personas on this machine, without key, GPU or hub.
+
+    Reads the shipped corpus; writes runs/quickstart.
+
+    Example: personalign quickstart
+    """
+    from importlib import resources
+
+    file = Path(str(resources.files("personalign"))) / "recipes" / "quickstart.yaml"
+    study_run(file, out, as_json)
+
+
+@app.command()
+def train(file: StudyFile, persona: str, out: Out = None, as_json: Json = False) -> None:
+    """Train one persona of a study.
+
+    Reads a study file; writes pairs/ and adapters/PERSONA in the run folder.
+
+    Example: personalign train recipes/quickstart.yaml INFP
+    """
+    from personalign.errors import unknown
+
+    with progress_bars() as announce:
+        study = _study(file, out, announce)
+        if persona not in study.personas:
+            raise unknown("persona", persona, study.personas, str(file))
+        with study.folder.locked():
+            study.begin()
+            study.train(persona)
+    folder = study.folder.path / "adapters" / persona
+    history = json.loads((folder / "history.json").read_text())
+    show({"adapter": str(folder), **history[-1]}, as_json)
+
+
+@app.command()
+def verify(file: StudyFile, out: Out = None, as_json: Json = False) -> None:
+    """Measure behaviour and statements of a study's personas, and give a verdict on each.
+
+    Reads a study file and the adapters in its run folder (trains those that are missing);
+    writes verification.json there.
+
+    Example: personalign verify recipes/quickstart.yaml
+    """
+    with progress_bars() as announce:
+        study = _study(file, out, announce)
+        folder = study.run(tasks=("behaviour", "statements"), until="verify")
+    _show_verdicts(folder, None, as_json)
+
+
+@app.command()
+def evaluate(file: StudyFile, out: Out = None, as_json: Json = False) -> None:
+    """Measure what a study's personas changed, against base, on the same samples.
+
+    Reads a study file and the adapters in its run folder (trains those that are missing);
+    writes scores.parquet and analysis.json there.
+
+    Example: personalign evaluate recipes/quickstart.yaml
+    """
+    with progress_bars() as announce:
+        study = _study(file, out, announce)
+        folder = study.run(until="analyse")
+    _show_analysis(folder, as_json)
+
+
+@app.command()
+def report(folder: Folder, language: Annotated[str, typer.Option(help="en or ko")] = "en") -> None:
+    """Write the report of a run again.
+
+    Reads a run folder; writes report/index.html there, which opens offline.
+
+    Example: personalign report runs/quickstart --language ko
+    """
+    from personalign.errors import InputError
+    from personalign.report import build
+
+    if not (folder / "manifest.json").exists():
+        raise InputError(f"{folder} is no run folder: it has no manifest.json", "run a study first")
+    print(build(folder, language=language))
+
+
+@personas_app.command("list")
+def personas_list(as_json: Json = False) -> None:
+    """List the personas of the catalogue.
+
+    Reads the catalogue; writes nothing.
+
+    Example: personalign personas list
+    """
+    from personalign.personas import catalog
+
+    known = catalog().values()
+    if as_json:
+        print(json.dumps([p.model_dump(mode="json") for p in known], indent=1))
+        return
+    rows = [[p.name, p.framework, p.title, p.opposite or ""] for p in known]
+    table(["persona", "framework", "title", "opposite"], rows)
+
+
+@personas_app.command("show")
+def personasshow(
+    name: Annotated[str, typer.Argument(help="A name of the catalogue, or a YAML file.")],
+    as_json: Json = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print the persona's file.")] = False,
+) -> None:
+    """Show a persona and the system prompt that is derived from it.
+
+    Reads the catalogue or a persona file; writes nothing.
+
+    Example: personalign personas show INFP
+    """
+    import yaml
+
+    from personalign.personas import load
+
+    persona = load(name)
+    data = persona.model_dump(mode="json")
+    if as_json:
+        print(json.dumps(data | {"system_prompt": persona.system_prompt()}, indent=1))
+    elif as_yaml:
+        print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="")
+    else:
+        print(f"{persona.name}: {persona.title}\n\n{persona.system_prompt()}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine has: hardware, number types, weights, hub, optional parts.
+
+    Reads the machine; writes nothing. Exits with 1 where the embedded model cannot be used.
+
+    Example: personalign doctor
+    """
+    from personalign.doctor import examine
+
+    found = examine()
+    show(found, as_json)
+    raise typer.Exit(0 if found["weights"] != "missing" else 1)
+
+
+def _show_verdicts(folder: Path, page: Path | None, as_json: bool) -> None:
+    from personalign.study import verdicts
+
+    found = verdicts(folder)
+    if as_json:
+        result = {"verifications": [v.model_dump(mode="json") for v in found]}
+        print(json.dumps(result | ({"report": str(page)} if page else {}), indent=1))
+        return
+    rows = []
+    for v in found:
+        letters = " ".join(f"{s.target}:{s.verdict}" for s in v.scales)
+        prefers = f"{v.margin.preferred[0]:.0%}" if v.margin else ""
+        moved = f"{v.margin.moved[0]:.0%}" if v.margin and v.margin.moved else ""
+        rows.append([v.persona, v.condition, v.verdict, letters, moved, prefers])
+    table(["persona", "condition", "verdict", "scales", "moved", "prefers own reply"], rows)
+    if page:
+        print(f"\nreport: {page}")
+
+
+def _show_analysis(folder: Path, as_json: bool) -> None:
+    data = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    if as_json:
+        print(json.dumps(data, indent=1))
+        return
+    rows = [
+        [
+            c["task"],
+            c["metric"],
+            c["a"],
+            c["b"],
+            _signed(c["difference"]),
+            _interval(c),
+            c["p_adjusted"],
+        ]
+        for c in data["contrasts"]
+    ]
+    table(["task", "metric", "arm", "against", "difference", "95 %", "p (Holm)"], rows)
+
+
+def _signed(value: float | None) -> str:
+    return "missing" if value is None else f"{value:+.3f}"
+
+
+def _interval(c: dict[str, Any]) -> str:
+    return "" if c["low"] is None else f"{c['low']:+.3f} to {c['high']:+.3f}"

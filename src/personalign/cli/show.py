@@ -1,0 +1,58 @@
+"""What commands share: progress bars, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["Json", "progress_bars", "show", "table"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Bars with what is left, on a terminal; a line a step elsewhere."""
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        def announce(name: str, total: int) -> Callable[[int], None]:
+            task = bars.add_task(name, total=total)
+            if not console.is_terminal:
+                console.print(f"{name} ({total})", highlight=False)
+            return lambda done: bars.advance(task, done)
+
+        yield announce
+
+
+def show(data: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(data, indent=1, default=str))
+    else:
+        table(["", ""], [[k, v] for k, v in data.items()])
+
+
+def table(head: list[str], rows: list[list[Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*head, box=None, show_header=any(head))
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    Console().print(table)

@@ -1,0 +1,52 @@
+"""Preference pairs from a factorial corpus: one situation, one reply per persona.
+
+The rejected reply of a persona is its opposite's reply to the same situation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from personalign.errors import CorpusError
+from personalign.records import Message, PreferencePair, Scene
+
+__all__ = ["opposite_pairs"]
+
+
+def opposite_pairs(scenes: Sequence[Scene], persona: str, opposite: str) -> list[PreferencePair]:
+    """One pair a scene: the persona's reply is chosen, its opposite's is rejected.
+
+    Raises:
+        CorpusError: where no scene has replies of both, or where a scene is not for building.
+    """
+    if misplaced := [s.id for s in scenes if s.split != "build"]:
+        raise CorpusError(
+            f"scene {misplaced[0]!r} measures personas and must not build one",
+            "take scenes of split 'build' only",
+        )
+    pairs = [
+        _pair(s, persona, opposite)
+        for s in scenes
+        if persona in s.replies and opposite in s.replies
+    ]
+    if not pairs:
+        raise CorpusError(
+            f"no scene has replies of both {persona!r} and {opposite!r}",
+            "choose a corpus that was written for this persona, or generate pairs for it",
+        )
+    return pairs
+
+
+def _pair(scene: Scene, persona: str, opposite: str) -> PreferencePair:
+    def said(name: str) -> tuple[Message, ...]:
+        return (Message(role="assistant", content=scene.replies[name]),)
+
+    origin: dict[str, str | int | float] = {
+        "scene": scene.id,
+        "area": scene.area,
+        "persona": persona,
+        "opposite": opposite,
+    }
+    return PreferencePair(
+        prompt=scene.prompt, chosen=said(persona), rejected=said(opposite), origin=origin
+    )

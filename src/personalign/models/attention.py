@@ -1,0 +1,152 @@
+"""Attention over a packed prompt tree, without paying for the blocks that the mask would hide.
+
+Registered with transformers under the name `prompt_tree`. All tokens of all trees lie in one
+flat row without padding; only here are they gathered into *segments* (a prompt, or one branch),
+each of which attends to its own tokens and to the prompt it hangs on. The cost is B·T·(P + T)
+instead of the (P + B·T)² of a dense block mask. What all trees begin with, such as a persona's system
+prompt, may be a key-value cache: `prefix` keys that every segment sees.
+
+Shape legend: S segments, T padded segment length, P padded length of what a segment hangs on
+(cached prefix and prompt), K = P + T keys, N tokens in the row, H query heads, G key/value
+heads, D head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from personalign.errors import ModelError
+
+__all__ = ["NAME", "TreeLayout", "register"]
+
+NAME = "prompt_tree"
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Segments of one kind (all prompts, or all branches).
+
+    `tokens` [S, T] are indices into the row's queries and `keys` [S, K] into its keys, 0 where
+    padded; `mask` [S, 1, T, K] is bool, true where a query may see a key.
+    """
+
+    tokens: Tensor
+    keys: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TreeLayout:
+    """Where the segments of a flat row are, and how to undo the gathering ([N] into S·T)."""
+
+    prompts: Segments
+    branches: Segments
+    restore: Tensor
+
+    def to(self, device: torch.device | str) -> TreeLayout:
+        """The same layout on another device."""
+
+        def moved(s: Segments) -> Segments:
+            return Segments(s.tokens.to(device), s.keys.to(device), s.mask.to(device))
+
+        return TreeLayout(moved(self.prompts), moved(self.branches), self.restore.to(device))
+
+    @classmethod
+    def build(cls, spans: Sequence[tuple[range, Sequence[range]]], prefix: int = 0) -> TreeLayout:
+        """From the row indices of each tree's prompt and branches, and the cached key count."""
+        prompts = [p for p, _ in spans]
+        branches = [b for _, bs in spans for b in bs]
+        parents = [p for p, bs in spans for _ in bs]
+        first = _segments(prompts, [range(0)] * len(prompts), prefix)
+        second = _segments(branches, parents, prefix)
+        places = torch.zeros(sum(map(len, prompts)) + sum(map(len, branches)), dtype=torch.long)
+        offset = 0
+        for part, group in ((first, prompts), (second, branches)):
+            width = part.tokens.shape[1]
+            for s, span in enumerate(group):
+                places[span.start : span.stop] = torch.arange(len(span)) + offset + s * width
+            offset += len(group) * width
+        return cls(first, second, places)
+
+
+def _segments(own: Sequence[range], parents: Sequence[range], prefix: int) -> Segments:
+    width = max(map(len, own))
+    depth = prefix + max(map(len, parents))
+    tokens = torch.zeros(len(own), width, dtype=torch.long)
+    keys = torch.zeros(len(own), depth + width, dtype=torch.long)
+    mask = torch.zeros(len(own), 1, width, depth + width, dtype=torch.bool)
+    keys[:, :prefix] = torch.arange(prefix)
+    mask[..., depth:] = torch.ones(width, width, dtype=torch.bool).tril()
+    for s, (span, parent) in enumerate(zip(own, parents, strict=True)):
+        above = prefix + len(parent)
+        tokens[s, : len(span)] = torch.arange(span.start, span.stop)
+        keys[s, prefix:above] = torch.arange(parent.start, parent.stop) + prefix
+        keys[s, depth : depth + len(span)] = tokens[s, : len(span)] + prefix
+        mask[s, ..., :above] = True  # right padding is hidden from real queries by causality
+    return Segments(tokens, keys, mask)
+
+
+def tree_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    tree_layout: TreeLayout | None = None,
+    **other: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: queries [1, H, N, D] and keys [1, G, prefix + N, D] in,
+    [1, N, H, D] out.
+    """
+    if tree_layout is None:
+        name = type(module).__name__
+        raise ModelError(
+            f"{name} does not pass keyword arguments on to its attention",
+            "load the model with attn_implementation='sdpa' and score it with dense rows",
+        )
+    q, k, v = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
+    rows = [
+        _attend(q, k, v, part, scaling, dropout)
+        for part in (tree_layout.prompts, tree_layout.branches)
+    ]
+    return torch.cat(rows).index_select(0, tree_layout.restore)[None], None
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, part: Segments, scaling: float | None, dropout: float
+) -> Tensor:
+    (segments, width), heads, groups = part.tokens.shape, q.shape[1], k.shape[1]
+    fold = heads // groups  # queries that share a key head become one longer query
+
+    def gather(x: Tensor, index: Tensor) -> Tensor:
+        picked: Tensor = x.index_select(0, index.flatten()).unflatten(0, tuple(index.shape))
+        return picked
+
+    queries = gather(q, part.tokens).unflatten(2, (groups, fold)).permute(0, 2, 3, 1, 4)
+    out = functional.scaled_dot_product_attention(
+        queries.flatten(2, 3),
+        gather(k, part.keys).transpose(1, 2),
+        gather(v, part.keys).transpose(1, 2),
+        attn_mask=part.mask.repeat(1, 1, fold, 1),
+        dropout_p=dropout,
+        scale=scaling,
+    )
+    out = out.unflatten(2, (fold, width)).permute(0, 3, 1, 2, 4)
+    flat: Tensor = out.reshape(segments * width, heads, -1)
+    return flat
+
+
+def register() -> str:
+    """Make transformers know the attention; safe to call again. Returns its name."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, tree_attention)
+    return NAME

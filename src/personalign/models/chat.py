@@ -1,0 +1,60 @@
+"""From messages to tokens, through the tokenizer's own chat template and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from personalign.errors import ModelError
+from personalign.models.trees import Tree
+from personalign.records import Message
+
+__all__ = ["completion_tokens", "prompt_tokens", "reply_tree", "with_system"]
+
+
+def with_system(prompt: Sequence[Message], system: str | None) -> tuple[Message, ...]:
+    """The prompt under a system message; a prompt that brings its own keeps it."""
+    if system is None or prompt[0].role == "system":
+        return tuple(prompt)
+    return (Message(role="system", content=system), *prompt)
+
+
+def _render(tokenizer: Any, messages: Sequence[Message], generate: bool) -> str:
+    if tokenizer.chat_template is None:
+        raise ModelError(
+            f"{tokenizer.name_or_path!r} has no chat template", "use an instruct model as base"
+        )
+    plain = [m.model_dump() for m in messages]
+    text: str = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=generate)
+    return text
+
+
+def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def prompt_tokens(tokenizer: Any, prompt: Sequence[Message]) -> tuple[int, ...]:
+    """Tokens up to where the assistant's reply begins."""
+    return _encode(tokenizer, _render(tokenizer, prompt, generate=True))
+
+
+def completion_tokens(tokenizer: Any, prompt: Sequence[Message], reply: str) -> tuple[int, ...]:
+    """Tokens of a reply with the template's end of turn, as they follow the prompt's."""
+    before = _render(tokenizer, prompt, generate=True)
+    turn = Message(role="assistant", content=reply)
+    whole = _render(tokenizer, [*prompt, turn], generate=False)
+    if not whole.startswith(before):
+        raise ModelError(
+            f"the chat template of {tokenizer.name_or_path!r} renders a prompt differently once "
+            "a reply follows",
+            "use a base whose template keeps the prompt unchanged",
+        )
+    return _encode(tokenizer, whole[len(before) :])
+
+
+def reply_tree(tokenizer: Any, prompt: Sequence[Message], replies: Sequence[str]) -> Tree:
+    """One prompt and several whole replies as a prompt tree."""
+    return Tree(
+        prompt_tokens(tokenizer, prompt),
+        tuple(completion_tokens(tokenizer, prompt, r) for r in replies),
+    )

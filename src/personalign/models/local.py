@@ -1,0 +1,262 @@
+"""One base model, any number of LoRA adapters by name: scoring and generation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from personalign.errors import InputError, ModelError, unknown
+from personalign.models import embedded
+from personalign.models.chat import prompt_tokens
+from personalign.models.trees import Tree, check_servable, score_trees
+from personalign.records import Message
+from personalign.runs import file_hash
+
+__all__ = ["Generation", "LocalModel", "Sampling", "best_device", "best_dtype"]
+
+BASE = "__base__"  # PEFT's own name for "no adapter" in a mixed batch
+MAX_STRENGTH = 2.0
+
+
+def best_device() -> str:
+    """`cuda` where there is one, `cpu` otherwise."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def best_dtype(device: str) -> torch.dtype:
+    """bfloat16 where the device multiplies in it faster than in float32, float32 otherwise."""
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has else torch.float32
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How replies are drawn. Temperature 0 is greedy; `top_p` in (0, 1]; counts in tokens."""
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A drawn reply, the number of tokens in it, and the seed it was drawn with."""
+
+    text: str
+    tokens: int
+    seed: int
+
+
+@dataclass
+class LocalModel:
+    """A base model in memory, with adapters that can be chosen per call.
+
+    Attributes:
+        identity: Base name and a hash of its weights; with an adapter's own hash it names a
+            model completely, so that no cache can mix two.
+        adapters: Content hash and strength of each loaded adapter.
+    """
+
+    model: Any
+    tokenizer: Any
+    identity: str
+    adapters: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls, base: str = embedded.EMBEDDED, dtype: str = "auto", device: str = "auto"
+    ) -> LocalModel:
+        """Load a base: `embedded`, a local folder, or a Hub id.
+
+        Raises:
+            ModelError: where no weights are found, or prompt trees would be computed wrongly.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        device = best_device() if device == "auto" else device
+        number = best_dtype(device) if dtype == "auto" else getattr(torch, dtype, None)
+        if not isinstance(number, torch.dtype):
+            raise unknown("dtype", dtype, ["auto", "float32", "bfloat16", "float16"])
+        path = embedded.resolve(base)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=number)
+        except (OSError, ValueError) as e:
+            first = str(e).strip().splitlines()[0]
+            raise ModelError(
+                f"cannot load base {base!r}: {first}",
+                f"give {embedded.EMBEDDED!r}, an existing folder, or a Hub id that is reachable",
+            ) from e
+        check_servable(model)
+        model.to(device).eval().requires_grad_(False)
+        return cls(model, tokenizer, embedded.identity(base))
+
+    @property
+    def dtype(self) -> str:
+        """The base's number type, such as `float32`."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base is."""
+        device: torch.device = self.model.device
+        return device
+
+    def add_adapter(self, name: str, path: Path, strength: float = 1.0) -> None:
+        """Load a LoRA adapter (PEFT format) under a name, at a strength from 0 to 2.
+
+        Raises:
+            ModelError: where the folder holds no adapter, or one for another base.
+            InputError: where the strength is out of range or the name is taken.
+        """
+        from peft import PeftModel
+
+        if not 0 <= strength <= MAX_STRENGTH:
+            raise InputError(f"strength {strength} of adapter {name!r}", "choose 0 to 2")
+        if name in self.adapters:
+            raise InputError(f"an adapter {name!r} is loaded already", "use another name")
+        if not (path / "adapter_model.safetensors").is_file():
+            raise ModelError(f"no adapter in {path}", "train one, or check the path")
+        loading: dict[str, Any] = {"adapter_name": name, "autocast_adapter_dtype": False}
+        try:
+            if self.adapters:
+                self.model.load_adapter(str(path), **loading)
+            else:
+                self.model = PeftModel.from_pretrained(self.model, str(path), **loading)
+        except (RuntimeError, ValueError) as e:
+            raise ModelError(
+                f"adapter {path} does not fit base {self.identity}: {str(e).splitlines()[0]}",
+                "load the base it was trained on",
+            ) from e
+        self.model.eval().requires_grad_(False)
+        _scale(self.model, name, strength)
+        digest = file_hash(path / "adapter_model.safetensors")[:16]
+        self.adapters[name] = f"{digest}@{strength:g}"
+
+    def use(self, adapter: str | None) -> Any:
+        """A context in which the model answers through one adapter, or through none."""
+        from contextlib import nullcontext
+
+        if not self.adapters:
+            if adapter is not None:
+                raise unknown("adapter", adapter, [])
+            return nullcontext()
+        if adapter is None:
+            return self.model.disable_adapter()
+        if adapter not in self.adapters:
+            raise unknown("adapter", adapter, self.adapters)
+        self.model.set_adapter(adapter)
+        self.model.requires_grad_(False)
+        return nullcontext()
+
+    def score(
+        self,
+        trees: Sequence[Tree],
+        adapter: str | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> list[list[Tensor]]:
+        """Per-token log-probs in nats of every branch of every tree; see `score_trees`."""
+        with self.use(adapter):
+            return score_trees(self.model, trees, progress=progress)
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        adapters: Sequence[str | None],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        batch: int = 16,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> list[Generation]:
+        """Free-text replies, batched over prompts with any mixture of adapters.
+
+        Each request is drawn with its own seed, whatever batch it falls into.
+        """
+        tokens = [prompt_tokens(self.tokenizer, p) for p in prompts]
+        out: list[Generation | None] = [None] * len(prompts)
+        order = sorted(range(len(prompts)), key=lambda i: len(tokens[i]))
+        for start in range(0, len(order), batch):
+            part = order[start : start + batch]
+            replies = self._generate(
+                [tokens[i] for i in part],
+                [adapters[i] for i in part],
+                sampling,
+                [seeds[i] for i in part],
+            )
+            for i, reply in zip(part, replies, strict=True):
+                out[i] = reply
+            progress(len(part))
+        return [g for g in out if g is not None]
+
+    def _generate(
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        adapters: Sequence[str | None],
+        sampling: Sampling,
+        seeds: Sequence[int],
+    ) -> list[Generation]:
+        from personalign.models.sampling import processors
+
+        pad = self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or 0
+        width = max(map(len, prompts))
+        ids = torch.tensor([(pad,) * (width - len(p)) + p for p in prompts], device=self.device)
+        seen = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+        with torch.inference_mode(), self._mixed(adapters) as how:
+            full = self.model.generate(
+                input_ids=ids,
+                attention_mask=seen.to(self.device),
+                max_new_tokens=sampling.max_new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=pad,
+                eos_token_id=self._stops(),
+                logits_processor=processors(sampling.temperature, sampling.top_p, seeds),
+                **how,
+            )
+        return [self._decode(row[width:].tolist(), s) for row, s in zip(full, seeds, strict=True)]
+
+    def _mixed(self, adapters: Sequence[str | None]) -> Any:
+        from contextlib import contextmanager
+
+        @contextmanager
+        def context() -> Any:
+            wanted = set(adapters)
+            if len(wanted) == 1:
+                with self.use(next(iter(wanted))):
+                    yield {}
+            else:
+                for name in wanted - {None}:
+                    self.use(name)
+                yield {"adapter_names": [a or BASE for a in adapters]}
+
+        return context()
+
+    def _stops(self) -> list[int]:
+        end = self.model.generation_config.eos_token_id
+        known = [] if end is None else [end] if isinstance(end, int) else list(end)
+        if self.tokenizer.eos_token_id is not None:
+            known.append(self.tokenizer.eos_token_id)
+        return sorted(set(known))
+
+    def _decode(self, tokens: list[int], seed: int) -> Generation:
+        stops = set(self._stops())
+        length = next((i for i, t in enumerate(tokens) if t in stops), len(tokens))
+        text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        return Generation(text.strip(), length, seed)
+
+
+def _scale(model: Any, name: str, strength: float) -> None:
+    from peft.tuners.lora import LoraLayer
+
+    for module in model.modules():
+        if isinstance(module, LoraLayer) and name in module.scaling:
+            module.scaling[name] *= strength

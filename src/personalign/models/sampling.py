@@ -1,0 +1,43 @@
+"""Seeded sampling in a batch: each request draws from its own generator.
+
+Adding Gumbel noise to logits and taking the largest draws from their softmax (the Gumbel-max
+trick; Maddison, Tarlow & Minka 2014, "A* Sampling", section 2), so that greedy decoding of the
+processed scores is sampling, and one seed per row makes a draw independent of its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper
+from transformers.generation import TopPLogitsWarper
+
+__all__ = ["SeededGumbel", "processors"]
+
+
+class SeededGumbel(LogitsProcessor):
+    """Adds Gumbel(0, 1) noise to scores [B, V], row b from a generator seeded with `seeds[b]`."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Tensor:
+        """Scores with noise, same shape."""
+        size = scores.shape[1]
+        noise = torch.stack([torch.rand(size, generator=g) for g in self.generators])
+        gumbel = -torch.log(-torch.log(noise.clamp_(1e-12, 1 - 1e-7)))
+        noisy: Tensor = scores.float() + gumbel.to(scores.device)
+        return noisy
+
+
+def processors(temperature: float, top_p: float, seeds: Sequence[int]) -> LogitsProcessorList:
+    """Processors under which greedy decoding draws each row with its own seed."""
+    if temperature == 0:
+        return LogitsProcessorList()
+    steps: list[Any] = [TemperatureLogitsWarper(temperature)]
+    if top_p < 1:
+        steps.append(TopPLogitsWarper(top_p))
+    return LogitsProcessorList([*steps, SeededGumbel(seeds)])

@@ -1,0 +1,389 @@
+"""The prompt-tree kernel: one prompt, many completions, scored in one pass.
+
+The prompt's tokens are computed once. Every completion is a branch that sees the prompt and
+itself and never its siblings: positions restart at the end of the prompt, and a block mask keeps
+branches (and trees that share a row) apart. The language-model head runs only where a completion
+token is predicted, in chunks, so that the full logits never exist.
+
+Shape legend: R rows, L row length, N predicted completion tokens, B branches of all trees,
+D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
+from os.path import commonprefix
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from personalign.errors import ModelError
+from personalign.models import attention
+from personalign.models.attention import TreeLayout
+
+__all__ = [
+    "PackedTrees",
+    "Tree",
+    "batched",
+    "check_servable",
+    "log_probs",
+    "pack",
+    "pack_rows",
+    "score_trees",
+    "shared_prefix",
+]
+
+ROW_LENGTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+HEAD_CHUNK = 256
+SHORTEST_PREFIX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A prompt and its completions, as token ids. Neither may be empty."""
+
+    prompt: tuple[int, ...]
+    branches: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not self.prompt or not self.branches or not all(self.branches):
+            raise ModelError("a tree needs a prompt and non-empty completions")
+
+    @property
+    def size(self) -> int:
+        """Tokens in the tree, the prompt counted once."""
+        return len(self.prompt) + sum(map(len, self.branches))
+
+    @property
+    def depth(self) -> int:
+        """Tokens on the longest path from the prompt's start to a completion's end."""
+        return len(self.prompt) + max(map(len, self.branches))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTrees:
+    """Trees laid out for one forward pass.
+
+    `input_ids`, `positions`, `tree` (-1 where padded) and `branch` (0 for the prompt) are [R, L];
+    `source` [N] is the flat index of the hidden state that predicts `target` [N], and `owner` [N]
+    the branch that the token belongs to, counted over all trees in the order given.
+    `layout` stands where all trees lie in one row without padding, for segment attention.
+    """
+
+    input_ids: Tensor
+    positions: Tensor
+    tree: Tensor
+    branch: Tensor
+    source: Tensor
+    target: Tensor
+    owner: Tensor
+    branch_count: int
+    depth: int
+    layout: TreeLayout | None = None
+
+    def to(self, device: torch.device | str) -> PackedTrees:
+        """The same rows on another device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return PackedTrees(
+            **{k: v.to(device) if hasattr(v, "to") else v for k, v in values.items()}
+        )
+
+    def visible(self) -> Tensor:
+        """Block mask, bool [R, L, L]: may position i (dim 1) attend to position j (dim 2)?"""
+        length = self.input_ids.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=self.tree.device).tril()
+        same_tree = self.tree[:, :, None] == self.tree[:, None, :]
+        key_branch, query_branch = self.branch[:, None, :], self.branch[:, :, None]
+        return causal & same_tree & ((key_branch == 0) | (key_branch == query_branch))
+
+
+def pack(trees: Sequence[Tree], prefix: int = 0) -> PackedTrees:
+    """Lay trees out in one flat row without padding, for segment attention.
+
+    `prefix` tokens before each prompt are in a key-value cache: positions start behind them.
+    """
+    members = [list(range(len(trees)))]
+    packed, spans = _layout(trees, members, sum(t.size for t in trees), prefix)
+    return replace(packed, layout=TreeLayout.build(spans, prefix))
+
+
+def pack_rows(trees: Sequence[Tree]) -> PackedTrees:
+    """Lay trees out in rows of one fixed length, for a block mask (dense or FlexAttention).
+
+    First fit by decreasing size; the length is from a short list, so that few kernels are built.
+    """
+    longest = max(t.size for t in trees)
+    length = next((n for n in ROW_LENGTHS if n >= longest), -(-longest // 1024) * 1024)
+    members: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(trees)), key=lambda i: -trees[i].size):
+        size = trees[index].size
+        row = next((r for r, free in enumerate(room) if free >= size), None)
+        if row is None:
+            row = len(members)
+            members.append([])
+            room.append(length)
+        members[row].append(index)
+        room[row] -= size
+    return _layout(trees, members, length, prefix=0)[0]
+
+
+def _layout(
+    trees: Sequence[Tree], rows: list[list[int]], length: int, prefix: int
+) -> tuple[PackedTrees, list[tuple[range, list[range]]]]:
+    first_branch = [0, *accumulate(len(t.branches) for t in trees)]
+    ids, positions, tree_of, branch_of = (
+        torch.full((len(rows) * length,), fill) for fill in (0, 0, -1, 0)
+    )
+    spans: list[tuple[range, list[range]]] = []
+    predicted: list[tuple[int, int, int]] = []  # owner, source, target
+    for r, members in enumerate(rows):
+        at = r * length
+        for index in members:
+            t = trees[index]
+            root = at + len(t.prompt) - 1
+            placed = []
+            for number, tokens in enumerate((t.prompt, *t.branches)):
+                span = range(at, at + len(tokens))
+                at = span.stop
+                start = prefix + (len(t.prompt) if number else 0)
+                ids[span.start : at] = torch.tensor(tokens)
+                positions[span.start : at] = torch.arange(start, start + len(tokens))
+                tree_of[span.start : at] = index
+                branch_of[span.start : at] = number
+                placed.append(span)
+                if number:
+                    owner = first_branch[index] + number - 1
+                    sources = (root, *span[:-1])
+                    predicted += [(owner, s, t) for s, t in zip(sources, tokens, strict=True)]
+            spans.append((placed[0], placed[1:]))
+    owner, source, target = torch.tensor(sorted(predicted)).T.contiguous()
+    shape = (len(rows), length)
+    packed = PackedTrees(
+        ids.view(shape),
+        positions.view(shape),
+        tree_of.view(shape),
+        branch_of.view(shape),
+        source,
+        target,
+        owner,
+        branch_count=first_branch[-1],
+        depth=prefix + max(t.depth for t in trees),
+    )
+    return packed, spans
+
+
+class _CompletionLogProb(torch.autograd.Function):
+    """log softmax(h Wᵀ)[target] for each row of h, a chunk of logits at a time.
+
+    The gradient of one log-prob with respect to its hidden state is W[target] − softmax · W; it
+    does not depend on what follows, so the forward pass keeps it ([N, D]) and the backward pass
+    needs no logits at all. With a trainable head the logits are recomputed chunk by chunk.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+        need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
+        out = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
+        slope = torch.empty_like(hidden) if need_hidden else hidden.new_empty(0)
+        for part in torch.arange(hidden.shape[0], device="cpu").split(HEAD_CHUNK):
+            cut = slice(int(part[0]), int(part[-1]) + 1)
+            logits = (hidden[cut] @ weight.T).float()
+            chosen = logits.gather(1, target[cut, None]).squeeze(1)
+            norm = logits.logsumexp(-1)
+            out[cut] = chosen - norm
+            if need_hidden:
+                probs = logits.sub_(norm[:, None]).exp_().to(weight.dtype)
+                slope[cut] = weight[target[cut]] - probs @ weight
+        ctx.save_for_backward(slope, *((hidden, weight, target) if need_weight else ()))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (grad,) = grads
+        slope, *rest = ctx.saved_tensors
+        grad_hidden = slope * grad[:, None].to(slope.dtype) if ctx.needs_input_grad[0] else None
+        return grad_hidden, _head_gradient(grad, *rest) if rest else None, None
+
+
+def _head_gradient(grad: Tensor, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    total = torch.zeros_like(weight, dtype=torch.float32)
+    for cut in (slice(i, i + HEAD_CHUNK) for i in range(0, hidden.shape[0], HEAD_CHUNK)):
+        probs = (hidden[cut] @ weight.T).float().softmax(-1)
+        probs.mul_(-grad[cut, None])
+        probs.scatter_add_(1, target[cut, None], grad[cut, None])
+        total += probs.T @ hidden[cut].float()
+    return total.to(weight.dtype)
+
+
+def _base(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def log_probs(model: Any, packed: PackedTrees, cache: Any = None) -> Tensor:
+    """Log-prob of every completion token, float32 [N] in nats, differentiable.
+
+    Args:
+        model: A causal decoder of transformers, with or without PEFT adapters.
+        packed: Trees laid out by `pack` or `pack_rows`, on the model's device.
+        cache: Keys and values of the shared prefix that `pack` was told of.
+    """
+    model = _base(model)
+    _check_window(model, packed)
+    with _tree_attention(model, packed) as how:
+        states = model.get_decoder()(
+            input_ids=packed.input_ids,
+            position_ids=packed.positions,
+            cache=cache,
+            use_cache=cache is not None,
+            **how,
+        ).last_hidden_state
+    picked = states.flatten(0, 1).index_select(0, packed.source)
+    head = model.get_output_embeddings().weight
+    result: Tensor = _CompletionLogProb.apply(picked, head, packed.target)  # type: ignore[no-untyped-call]
+    return result
+
+
+@contextmanager
+def _tree_attention(model: Any, packed: PackedTrees) -> Iterator[dict[str, Any]]:
+    """The keyword arguments that keep branches apart, for the way the trees were laid out."""
+    if packed.layout is None:
+        yield {"attention_mask": _block_mask(model, packed)}
+        return
+    config = model.config.get_text_config()
+    before = config._attn_implementation
+    config._attn_implementation = attention.register()
+    try:
+        yield {"attention_mask": None, "tree_layout": packed.layout}
+    finally:
+        config._attn_implementation = before
+
+
+def _check_window(model: Any, packed: PackedTrees) -> None:
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True) and packed.depth > window:
+        raise ModelError(
+            f"a path of {packed.depth} tokens exceeds the sliding window of {window} tokens of "
+            f"{model.config.model_type!r}",
+            "shorten the prompt or the completions",
+        )
+
+
+def _block_mask(model: Any, packed: PackedTrees) -> Any:
+    if model.config.get_text_config()._attn_implementation == "flex_attention":
+        return _flex_mask(packed)
+    visible = packed.visible()[:, None]
+    mask = torch.zeros(visible.shape, dtype=model.dtype, device=visible.device)
+    return mask.masked_fill_(~visible, torch.finfo(model.dtype).min)
+
+
+def _flex_mask(packed: PackedTrees) -> Any:
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    tree, branch = packed.tree, packed.branch
+
+    def visible(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+        own = (branch[b, kv] == 0) | (branch[b, kv] == branch[b, q])
+        return (q >= kv) & (tree[b, q] == tree[b, kv]) & own
+
+    rows, length = packed.input_ids.shape
+    return create_block_mask(visible, rows, None, length, length, device=tree.device)
+
+
+def batched(trees: Sequence[Tree], max_tokens: int = 4096) -> Iterator[list[int]]:
+    """Indices of trees in batches of similar size, at most `max_tokens` (or one tree) each."""
+    batch: list[int] = []
+    total = 0
+    for index in sorted(range(len(trees)), key=lambda i: trees[i].size):
+        if batch and total + trees[index].size > max_tokens:
+            yield batch
+            batch, total = [], 0
+        batch.append(index)
+        total += trees[index].size
+    if batch:
+        yield batch
+
+
+def score_trees(
+    model: Any,
+    trees: Sequence[Tree],
+    max_tokens: int = 4096,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[list[Tensor]]:
+    """Per-token log-probs (nats, float32, on the CPU) of every branch of every tree.
+
+    `progress` is called after each pass with the number of trees scored in it.
+    """
+    device = next(model.parameters()).device
+    out: list[list[Tensor]] = [[] for _ in trees]
+    with torch.inference_mode():
+        prefix = shared_prefix(trees)
+        cache = _cached(model, trees[0].prompt[:prefix], device) if prefix else None
+        rest = [replace(t, prompt=t.prompt[prefix:]) for t in trees]
+        for batch in batched(rest, max_tokens):
+            packed = pack([rest[i] for i in batch], prefix).to(device)
+            lengths = [len(b) for i in batch for b in trees[i].branches]
+            parts = iter(log_probs(model, packed, cache).cpu().split(lengths))
+            for i in batch:
+                out[i] = [next(parts) for _ in trees[i].branches]
+            if cache is not None:
+                cache.crop(prefix - cache.get_seq_length())
+            progress(len(batch))
+    return out
+
+
+def shared_prefix(trees: Sequence[Tree]) -> int:
+    """How many tokens all prompts begin with, one token spared each, 0 where not worth a cache."""
+    prompts = [t.prompt for t in trees]
+    common = min(len(commonprefix(prompts)), min(map(len, prompts)) - 1)
+    return common if len(trees) > 1 and common >= SHORTEST_PREFIX else 0
+
+
+def _cached(model: Any, tokens: tuple[int, ...], device: torch.device) -> Any:
+    from transformers import DynamicCache
+
+    base = _base(model)
+    cache = DynamicCache(config=base.config)
+    ids = torch.tensor([tokens], device=device)
+    base.get_decoder()(input_ids=ids, cache=cache, use_cache=True)
+    return cache
+
+
+def check_servable(model: Any) -> None:
+    """Refuse, by name, a model whose tree scores would differ from scoring one by one."""
+    config = model.config.get_text_config()
+    name = model.config.model_type
+    for reason in _obstacles(model, config):
+        raise ModelError(
+            f"model type {name!r} cannot be scored as a prompt tree: {reason}",
+            "use a decoder with rotary positions such as Llama, Qwen, Mistral, Gemma or SmolLM",
+        )
+
+
+def _obstacles(model: Any, config: Any) -> Iterable[str]:
+    if getattr(model.config, "is_encoder_decoder", False):
+        yield "it is an encoder-decoder"
+    if not any("rotary" in name.rsplit(".", 1)[-1] for name, _ in model.named_modules()):
+        yield "it has no rotary positions"
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if other := kinds - {"full_attention", "sliding_attention"}:
+        yield f"it has layers of type {', '.join(sorted(other))}"
+    if getattr(config, "attention_chunk_size", None):
+        yield "it attends in chunks"
+    if getattr(config, "final_logit_softcapping", None):
+        yield "it caps its final logits"
+    if getattr(config, "attn_logit_softcapping", None):
+        yield "it caps its attention logits"
+    if any(name.endswith("sinks") for name, _ in model.named_parameters()):
+        yield "it has attention sinks"
+    scales = (getattr(config, key, None) for key in ("logit_scale", "logits_scaling"))
+    if any(scale not in (1.0, None) for scale in scales):
+        yield "it rescales its final logits"
+    head = model.get_output_embeddings()
+    if head is None or getattr(head, "bias", None) is not None:
+        yield "its language-model head is missing or has a bias"

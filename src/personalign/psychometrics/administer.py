@@ -1,0 +1,66 @@
+"""Asking a local model, in prompt trees: what would it say, and what does it say of itself?
+
+Both measures are length-normalised log-probs in nats per token, so that a longer text is not a
+worse one. Neither asks the model to choose a digit or a letter: on small models such answers
+carry nothing (docs/log.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from personalign.models.chat import reply_tree, with_system
+from personalign.models.local import LocalModel
+from personalign.psychometrics.inventory import PairInventory
+from personalign.records import Message, Scene
+
+__all__ = ["ASK", "Score", "behaviour", "statements"]
+
+Score = tuple[str, str, float]
+"""Sample, metric, value."""
+
+ASK = (
+    "Tell me something about yourself.",
+    "How would you describe yourself?",
+    "What are you like as a person?",
+)
+"""Ways of asking for a statement about oneself; each is one tree with all statements."""
+
+
+def behaviour(
+    local: LocalModel,
+    scenes: Sequence[Scene],
+    system: str | None,
+    adapter: str | None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Iterator[Score]:
+    """Log-prob per token of every persona's reply to every scene: metric `reply:<persona>`."""
+    trees = [
+        reply_tree(local.tokenizer, with_system(s.prompt, system), list(s.replies.values()))
+        for s in scenes
+    ]
+    for scene, branches in zip(scenes, local.score(trees, adapter, progress), strict=True):
+        for name, log_probs in zip(scene.replies, branches, strict=True):
+            yield scene.id, f"reply:{name}", float(log_probs.mean())
+
+
+def statements(
+    local: LocalModel,
+    inventory: PairInventory,
+    system: str | None,
+    adapter: str | None,
+    asks: Sequence[str] = ASK,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Iterator[Score]:
+    """Log-prob per token of both statements of each item, as answers to each way of asking.
+
+    The metric is `first:<k>` or `second:<k>`, where k counts the ways of asking.
+    """
+    texts = [text for item in inventory.items for text in (item.first, item.second)]
+    prompts = [with_system([Message(role="user", content=ask)], system) for ask in asks]
+    trees = [reply_tree(local.tokenizer, prompt, texts) for prompt in prompts]
+    for k, branches in enumerate(local.score(trees, adapter, progress)):
+        values = iter(float(b.mean()) for b in branches)
+        for item in inventory.items:
+            yield item.id, f"first:{k}", next(values)
+            yield item.id, f"second:{k}", next(values)

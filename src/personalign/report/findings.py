@@ -1,0 +1,226 @@
+"""What a run folder holds, as far as it is there, and what is missing and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import pandas as pd
+from pydantic import ValidationError
+
+from personalign.errors import PersonalignError, RunError
+from personalign.psychometrics.verify import Verification
+from personalign.records import Condition, PreferencePair, ScoreRow, Transcript, read_jsonl
+
+__all__ = ["CONDITIONS", "Findings", "Missing", "read"]
+
+CONDITIONS: tuple[str, ...] = get_args(Condition)
+COLUMNS = tuple(ScoreRow.model_fields)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A part that is not there: `what` is a file, `reason` a key of our words, `detail` its value."""
+
+    what: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a page is made from."""
+
+    path: Path
+    manifest: dict[str, Any]
+    verifications: tuple[Verification, ...]
+    analysis: dict[str, Any]
+    scores: pd.DataFrame
+    transcripts: tuple[Transcript, ...]
+    histories: dict[str, list[dict[str, Any]]]
+    opposites: dict[str, str]
+    missing: tuple[Missing, ...] = field(default=())
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The study's configuration."""
+        return _dict(self.manifest.get("study"))
+
+    @property
+    def name(self) -> str:
+        """The study's name, or the folder's."""
+        return str(self.study.get("name") or self.path.resolve().name)
+
+    @property
+    def personas(self) -> list[str]:
+        """Every persona that the study names or that something was measured of."""
+        named = [str(p) for p in self.study.get("personas") or ()]
+        verified = [v.persona for v in self.verifications]
+        spoken = [t.persona for t in self.transcripts]
+        estimated = [_arm(e)[0] for e in self.estimates]
+        return [p for p in dict.fromkeys(named + verified + spoken + estimated) if p]
+
+    @property
+    def conditions(self) -> list[str]:
+        """Every condition, in the order in which they are defined."""
+        named = [str(c) for c in self.study.get("conditions") or ()]
+        seen = dict.fromkeys([*named, *(t.condition for t in self.transcripts)])
+        seen |= dict.fromkeys(v.condition for v in self.verifications)
+        seen |= dict.fromkeys(_arm(e)[1] for e in self.estimates)
+        return sorted(seen, key=lambda c: CONDITIONS.index(c) if c in CONDITIONS else 99)
+
+    @property
+    def estimates(self) -> list[dict[str, Any]]:
+        """Estimates of every arm, as dictionaries."""
+        return [e for e in self.analysis.get("estimates") or () if isinstance(e.get("arm"), dict)]
+
+    @property
+    def contrasts(self) -> list[dict[str, Any]]:
+        """Paired contrasts, as dictionaries."""
+        return [c for c in self.analysis.get("contrasts") or () if isinstance(c.get("b"), dict)]
+
+    def verification(self, persona: str, condition: str) -> Verification | None:
+        """The verdict on a persona under a condition, if there is one."""
+        wanted = (persona, condition)
+        return next((v for v in self.verifications if (v.persona, v.condition) == wanted), None)
+
+    def unverified(self, persona: str, condition: str) -> bool:
+        """Must this arm's numbers be marked? The base claims no persona, so it is never marked."""
+        if not persona or condition == "base":
+            return False
+        found = self.verification(persona, condition)
+        return found is None or found.verdict != "confirmed"
+
+    def step(self, prefix: str) -> bool:
+        """Does the manifest have a finished step whose name starts so?"""
+        return any(name.startswith(prefix) for name in _dict(self.manifest.get("steps")))
+
+
+def read(path: Path) -> Findings:
+    """Read a run folder; what is missing or unreadable is noted, never fatal.
+
+    Raises:
+        RunError: where the folder itself is not there.
+    """
+    if not path.is_dir():
+        raise RunError(f"no run folder {path}", "name the folder that `study run` wrote")
+    missing: list[Missing] = []
+
+    def part(what: str, load: Callable[[], T], empty: T) -> T:
+        try:
+            return load()
+        except FileNotFoundError:
+            missing.append(Missing(what, "absent"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, PersonalignError) as e:
+            missing.append(Missing(what, "unreadable", _first_line(e)))
+        return empty
+
+    manifest = part("manifest.json", lambda: _object(path / "manifest.json"), {})
+    found = Findings(
+        path=path,
+        manifest=manifest,
+        verifications=part("verification.json", lambda: _verifications(path), ()),
+        analysis=part("analysis.json", lambda: _analysis(path), {}),
+        scores=part("scores.parquet", lambda: _scores(path), pd.DataFrame(columns=list(COLUMNS))),
+        transcripts=part("replies", lambda: _transcripts(path), ()),
+        histories=part("adapters", lambda: _histories(path), {}),
+        opposites=part("pairs", lambda: _opposites(path), {}),
+    )
+    missing += _gaps(found, {m.what for m in missing})
+    return Findings(**{**vars(found), "missing": tuple(missing)})
+
+
+def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
+    """Parts of single personas and arms that the study promised."""
+    for persona in found.personas:
+        if "adapters" not in gone and persona not in found.histories:
+            if any("adapter" in c for c in found.conditions):
+                yield Missing(f"adapters/{persona}/history.json", "absent")
+        for condition in found.conditions:
+            if condition == "base":
+                continue
+            arm = f"{persona} · {condition}"
+            if "verification.json" not in gone and not found.verification(persona, condition):
+                yield Missing(arm, "unjudged")
+            if "replies" not in gone and not _speaks(found, persona, condition):
+                yield Missing(arm, "silent")
+
+
+def _speaks(found: Findings, persona: str, condition: str) -> bool:
+    return any((t.persona, t.condition) == (persona, condition) for t in found.transcripts)
+
+
+def _verifications(path: Path) -> tuple[Verification, ...]:
+    data = _object(path / "verification.json")
+    return tuple(Verification.model_validate(v) for v in data["verifications"])
+
+
+def _analysis(path: Path) -> dict[str, Any]:
+    data = _object(path / "analysis.json")
+    for entry in [*data["estimates"], *data["contrasts"]]:
+        entry["task"], entry["metric"]  # noqa: B018  # a KeyError tells what is missing
+    return data
+
+
+def _scores(path: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(path / "scores.parquet")
+    if lacking := [c for c in COLUMNS if c not in frame]:
+        raise ValueError(f"no column {', '.join(lacking)}")
+    return frame
+
+
+def _transcripts(path: Path) -> tuple[Transcript, ...]:
+    files = sorted((path / "replies").glob("*.jsonl"))
+    if not files:
+        raise FileNotFoundError(path / "replies")
+    return tuple(t for file in files for t in read_jsonl(file, Transcript))
+
+
+def _histories(path: Path) -> dict[str, list[dict[str, Any]]]:
+    files = sorted((path / "adapters").glob("*/history.json"))
+    if not files:
+        raise FileNotFoundError(path / "adapters")
+    return {f.parent.name: json.loads(f.read_text(encoding="utf-8")) for f in files}
+
+
+def _opposites(path: Path) -> dict[str, str]:
+    """Whose replies each persona was trained away from, from the first line of its pairs."""
+    files = sorted((path / "pairs").glob("*.jsonl"))
+    if not files:
+        raise FileNotFoundError(path / "pairs")
+    return dict(filter(None, map(_opposite, files)))
+
+
+def _opposite(file: Path) -> tuple[str, str] | None:
+    with file.open(encoding="utf-8") as lines:
+        origin = PreferencePair.model_validate(json.loads(next(lines))).origin
+    return (file.stem, str(origin["opposite"])) if "opposite" in origin else None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        raise ValueError(f"{path.name} holds no object")
+    return data
+
+
+def _arm(entry: dict[str, Any], key: str = "arm") -> tuple[str, str]:
+    arm = _dict(entry.get(key))
+    return str(arm.get("persona", "")), str(arm.get("condition", ""))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first: Any = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, KeyError):
+        return f"no key {error}"
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

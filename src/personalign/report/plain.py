@@ -1,0 +1,60 @@
+"""What changed against base, in one plain sentence with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from personalign.psychometrics.verify import Margin
+from personalign.report.findings import Findings
+from personalign.report.words import Words, number, percent, signed
+
+__all__ = ["behaviour", "changes", "contrast"]
+
+
+def behaviour(words: Words, persona: str, margin: Margin, base: Margin | None) -> str:
+    """How often the persona's reply is the likelier one, before and after."""
+    share, low, high = (percent(v) for v in margin.preferred)
+    key = "plain.prefers" if base else "plain.prefers_alone"
+    before = percent(base.preferred[0]) if base else ""
+    return words(key, persona=persona, share=share, low=low, high=high, base=before)
+
+
+def changes(words: Words, found: Findings, persona: str, condition: str) -> Iterator[str]:
+    """One sentence for each outcome that was compared with base."""
+    for c in found.contrasts:
+        arm = (c["b"].get("persona"), c["b"].get("condition"))
+        if arm == (persona, condition) and (c.get("a") or {}).get("condition") == "base":
+            yield contrast(words, c)
+
+
+def contrast(words: Words, c: dict[str, Any]) -> str:
+    """A paired contrast in words; an interval that holds 0 is never called a change."""
+    task = words.name("task", c["task"])
+    difference, low, high = c.get("difference"), c.get("low"), c.get("high")
+    if difference is None:
+        return words("plain.unknown", task=task, reason=c.get("reason") or "–")
+    points = c.get("unit") == "proportion"
+    factor, digits = (100, 1) if points else (1, 2)
+    what = _what(words, c["metric"], difference * factor, points, digits)
+    if low is None or high is None:
+        return words("plain.bare", task=task, what=what)
+    level = number(100 * float(c.get("confidence") or 0.95), 0)
+    ends = {"level": level, "low": number(low * factor, digits), "high": number(high * factor, digits)}
+    if low <= 0 <= high:
+        metric = words.name("same", c["metric"])
+        about = words.name("metric", c["metric"]) if metric == c["metric"] else metric
+        shown = signed(difference * factor, digits)
+        unit = words("unit.points") if points else ""
+        return words("plain.same", task=task, metric=about, shown=f"{shown}{unit}", **ends)
+    return words("plain.changed", task=task, what=what, **ends)
+
+
+def _what(words: Words, metric: str, difference: float, points: bool, digits: int) -> str:
+    way = "more" if difference > 0 else "less"
+    amount = number(abs(difference), digits)
+    own = words.texts.get(f"{way}.{metric}") if points else None
+    if own:
+        return own.format(n=amount)
+    unit = words("unit.points") if points else ""
+    return words(f"plain.{way}", metric=words.name("metric", metric), n=f"{amount}{unit}")

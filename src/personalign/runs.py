@@ -1,0 +1,191 @@
+"""A run folder: a manifest of finished steps, content hashes, atomic writes, resume.
+
+A step is done when the hash of its inputs stands in the manifest together with the hashes of the
+files it wrote, never because a file exists.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from personalign.errors import RunError
+
+__all__ = ["Run", "content_hash", "environment", "file_hash", "tree_hash", "write_atomic"]
+
+PACKAGES = ("personalign", "torch", "transformers", "peft", "accelerate", "scipy", "pandas")
+
+
+def content_hash(value: Any) -> str:
+    """sha256 of a value's canonical JSON (pydantic models and paths included)."""
+
+    def plain(x: Any) -> Any:
+        return x.model_dump(mode="json") if hasattr(x, "model_dump") else str(x)
+
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    total = hashlib.sha256()
+    with path.open("rb") as f:
+        while block := f.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+def tree_hash(path: Path) -> str:
+    """Hash of a file, or of the names and contents of all files below a folder."""
+    if path.is_file():
+        return file_hash(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return content_hash([(str(p.relative_to(path)), file_hash(p)) for p in files])
+
+
+def write_atomic(path: Path, data: str | bytes) -> Path:
+    """Write a file whole or not at all: temporary file, fsync, rename."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(data.encode() if isinstance(data, str) else data)
+                f.flush()
+                os.fsync(f.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as e:
+        raise cannot_write(path, e) from e
+    return path
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """The error for a full disk or an unwritable folder."""
+    free = shutil.disk_usage(path.anchor or ".").free // 2**20
+    return RunError(
+        f"cannot write {path}: {error.strerror} ({free} MiB free)",
+        "make room or choose another folder with --out, then run the same command again: "
+        "finished steps are kept",
+    )
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, for the manifest."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "packages": versions,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"
+
+
+class Run:
+    """A folder in which a study's steps leave their files and a manifest says what is done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: dict[str, Any] = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        path = self.path / "manifest.json"
+        if not path.exists():
+            return {"run": self.path.name, "steps": {}}
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(manifest, dict) or not isinstance(manifest.get("steps"), dict):
+                raise ValueError("no steps in it")
+        except (ValueError, OSError) as e:
+            raise RunError(f"{path} is not a manifest: {e}", "move it away to start anew") from e
+        return manifest
+
+    def save(self, **entries: Any) -> None:
+        """Write the manifest, with further top-level entries."""
+        self.manifest.update(entries)
+        text = json.dumps(self.manifest, indent=2, ensure_ascii=False, default=str)
+        write_atomic(self.path / "manifest.json", text + "\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one process; a second one is refused."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as e:
+            raise cannot_write(self.path, e) from e
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as e:
+                raise RunError(
+                    f"another process is working in {self.path}", "wait for it, or use --out"
+                ) from e
+            yield
+
+    def is_done(self, name: str, inputs: Mapping[str, Any]) -> bool:
+        """Do this step's inputs stand in the manifest, and are its files what it wrote?"""
+        step = self.manifest["steps"].get(name)
+        if step is None or step["inputs"] != content_hash(inputs):
+            return False
+        return all(
+            (self.path / file).exists() and tree_hash(self.path / file) == digest
+            for file, digest in step["files"].items()
+        )
+
+    def step(
+        self, name: str, inputs: Mapping[str, Any], work: Callable[[], Iterable[Path]]
+    ) -> bool:
+        """Do a step unless it is done. Returns whether it had to be done.
+
+        Args:
+            name: The step's name, unique in the run.
+            inputs: All that the result depends on, as JSON values or hashes.
+            work: Does it, and returns the files or folders it wrote, inside the run's folder.
+        """
+        if self.is_done(name, inputs):
+            return False
+        began = time.monotonic()
+        files = {str(p.relative_to(self.path)): tree_hash(p) for p in work()}
+        self.manifest["steps"][name] = {
+            "inputs": content_hash(inputs),
+            "files": files,
+            "seconds": round(time.monotonic() - began, 2),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        self.save()
+        return True
+
+    def outputs(self, name: str) -> dict[str, str]:
+        """Files of a finished step with their hashes, as input to the steps that follow."""
+        files: dict[str, str] = self.manifest["steps"][name]["files"]
+        return files

@@ -1,0 +1,91 @@
+"""The study file: which personas on which base, from which corpus, measured how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from personalign.errors import InputError, unknown
+from personalign.evals import social
+from personalign.models import embedded
+from personalign.records import Condition, Record
+from personalign.training.config import TrainingConfig
+
+__all__ = ["Measures", "StudyConfig", "read_config"]
+
+
+class Measures(Record):
+    """What is measured, on how much."""
+
+    scenes: int | None = Field(None, ge=2)
+    """Measure scenes for behaviour; all where empty."""
+    inventory: str = "mbti_pairs"
+    """Statement pairs: a shipped inventory or a YAML path."""
+    social: str = social.STARTER
+    """Social items: `starter`, `hub`, a file or SocialIQA's folder."""
+    social_items: int | None = Field(None, ge=2)
+    """How many social items; all where empty."""
+    replies: int = Field(6, ge=0)
+    """Measure scenes that are also answered in free text."""
+    max_new_tokens: int = Field(80, ge=1)
+    """Length limit of a free-text reply, in tokens."""
+    temperature: float = Field(0.2, ge=0)
+    """Sampling temperature of free text (LAPD: 0.2)."""
+    top_p: float = Field(0.9, gt=0, le=1)
+    """Nucleus of free text (LAPD: 0.9)."""
+
+
+class StudyConfig(Record):
+    """One study: which personas on which base, from which corpus, measured how."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    base: str = embedded.EMBEDDED
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    corpus: str = "starter/mbti"
+    build_scenes: int | None = Field(None, ge=1)
+    personas: tuple[str, ...] = Field(min_length=1)
+    conditions: tuple[Condition, ...] = ("base", "prompted", "adapter", "prompted+adapter")
+    training: TrainingConfig = TrainingConfig()
+    measures: Measures = Measures()
+    seed: int = 0
+
+
+def read_config(path: Path) -> StudyConfig:
+    """A study from a YAML file.
+
+    Raises:
+        InputError: naming the file, the key, its place and the nearest valid one.
+    """
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise InputError(f"cannot read study {path}: {e.strerror}", "check the path") from e
+    except yaml.YAMLError as e:
+        raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as e:
+        raise _bad_key(path, e) from e
+
+
+def _bad_key(path: Path, error: ValidationError) -> InputError:
+    first: Any = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        model: Any = StudyConfig
+        for part in place[:-1]:
+            model = model.model_fields[part].annotation
+        where = f"{path}, {'.'.join(place[:-1]) or 'top level'}"
+        return unknown("key", place[-1], model.model_fields, where)
+    if first["type"] == "literal_error":
+        expected = str(first["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        return unknown(
+            place[-2] if place[-1].isdigit() else place[-1],
+            str(first["input"]),
+            expected,
+            str(path),
+        )
+    return InputError(f"{path}: {'.'.join(place) or 'study'}: {first['msg']}", "mend the value")

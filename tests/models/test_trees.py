@@ -1,0 +1,182 @@
+"""The prompt-tree kernel equals scoring every completion alone, or refuses the model by name."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    BloomConfig,
+    GPT2Config,
+    Gemma2Config,
+    GemmaConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from personalign.errors import ModelError
+from personalign.models.local import LocalModel
+from personalign.models.trees import (
+    Tree,
+    check_servable,
+    log_probs,
+    pack,
+    pack_rows,
+    score_trees,
+    shared_prefix,
+)
+
+SMALL = {
+    "vocab_size": 211,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+SERVED = [LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, GemmaConfig]
+
+
+def make(config: Any) -> Any:
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def forest(seed: int, branches: tuple[int, ...], vocabulary: int = 200, longest: int = 30) -> list[Tree]:
+    draw = random.Random(seed)
+
+    def tokens(least: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(3, vocabulary) for _ in range(draw.randint(least, longest)))
+
+    return [Tree(tokens(2), tuple(tokens(1) for _ in range(n))) for n in branches]
+
+
+def alone(model: Any, tree: Tree, branch: tuple[int, ...]) -> torch.Tensor:
+    """Log-probs of one completion through the model's own logits: the definition."""
+    ids = torch.tensor([tree.prompt + branch])
+    start = len(tree.prompt) - 1
+    all_log_probs = model(ids).logits[0].float().log_softmax(-1)
+    return all_log_probs[start:-1].gather(1, torch.tensor(branch)[:, None]).squeeze(1)
+
+
+def all_alone(model: Any, trees: list[Tree]) -> torch.Tensor:
+    return torch.cat([alone(model, t, b) for t in trees for b in t.branches])
+
+
+@pytest.mark.parametrize("config", SERVED, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("layout", [pack, pack_rows])
+def test_equals_scoring_alone(config: Any, layout: Any) -> None:
+    model = make(config(**SMALL))
+    trees = forest(1, (2, 3, 16, 1, 5))
+    with torch.no_grad():
+        packed = log_probs(model, layout(trees))
+        torch.testing.assert_close(packed, all_alone(model, trees), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("layout", [pack, pack_rows])
+def test_gradients_equal_autograd_through_full_logits(layout: Any) -> None:
+    model = make(LlamaConfig(**SMALL, tie_word_embeddings=False))
+    trees = forest(2, (2, 4))
+    weights = torch.randn(sum(len(b) for t in trees for b in t.branches))
+    gradients = []
+    for result in (log_probs(model, layout(trees)), all_alone(model, trees)):
+        model.zero_grad()
+        (result * weights).sum().backward()
+        gradients.append({n: p.grad.clone() for n, p in model.named_parameters()})
+    assert any("lm_head" in name for name in gradients[0])
+    for name, expected in gradients[1].items():
+        torch.testing.assert_close(gradients[0][name], expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("layout", [pack, pack_rows])
+def test_siblings_are_invisible(layout: Any) -> None:
+    model = make(LlamaConfig(**SMALL))
+    tree = forest(3, (4,))[0]
+    changed = Tree(tree.prompt, (tree.branches[0], *((7,) * len(b) for b in tree.branches[1:])))
+    n = len(tree.branches[0])
+    with torch.no_grad():
+        before, after = (log_probs(model, layout([t]))[:n] for t in (tree, changed))
+    assert torch.equal(before, after)
+
+
+def test_other_trees_in_the_row_are_invisible() -> None:
+    model = make(LlamaConfig(**SMALL))
+    first, second, other = forest(4, (2, 3, 3))
+    n = sum(map(len, first.branches))
+    with torch.no_grad():
+        alone_, beside = (log_probs(model, pack_rows(t))[:n] for t in ([first], [first, second]))
+        torch.testing.assert_close(alone_, beside, atol=1e-5, rtol=0)
+
+
+def test_shared_prefix_is_cached_and_changes_nothing() -> None:
+    model = make(LlamaConfig(**SMALL))
+    system = tuple(range(10, 60))
+    trees = [Tree(system + t.prompt, t.branches) for t in forest(5, (2, 3, 2, 2))]
+    assert shared_prefix(trees) >= 50
+    scored = torch.cat([b for t in score_trees(model, trees, max_tokens=100) for b in t])
+    with torch.no_grad():
+        torch.testing.assert_close(scored, all_alone(model, trees), atol=1e-4, rtol=0)
+
+
+def test_a_prompt_that_is_all_prefix_keeps_its_last_token() -> None:
+    model = make(LlamaConfig(**SMALL))
+    prompt = tuple(range(10, 60))
+    trees = [Tree(prompt, ((3, 4),)), Tree(prompt, ((5,), (6, 7)))]
+    assert shared_prefix(trees) == len(prompt) - 1
+    scored = torch.cat([b for t in score_trees(model, trees) for b in t])
+    with torch.no_grad():
+        torch.testing.assert_close(scored, all_alone(model, trees), atol=1e-4, rtol=0)
+
+
+def test_order_and_batches_do_not_matter() -> None:
+    model = make(LlamaConfig(**SMALL))
+    trees = forest(6, (2, 3, 1, 2, 4, 2))
+    whole = score_trees(model, trees)
+    small = score_trees(model, trees, max_tokens=50)
+    for a, b in zip(whole, small, strict=True):
+        torch.testing.assert_close(torch.cat(a), torch.cat(b), atol=1e-5, rtol=0)
+
+
+def test_embedded_model_equals_scoring_alone(embedded: LocalModel) -> None:
+    trees = forest(7, (2, 16), vocabulary=40000, longest=40)
+    scored = torch.cat([b for t in embedded.score(trees) for b in t])
+    with torch.no_grad():
+        torch.testing.assert_close(scored, all_alone(embedded.model, trees), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (GPT2Config(vocab_size=99, n_embd=32, n_layer=1, n_head=2), "no rotary"),
+        (BloomConfig(vocab_size=99, hidden_size=32, n_layer=1, n_head=2), "no rotary"),
+        (Gemma2Config(**SMALL), "caps its final logits"),
+    ],
+    ids=["gpt2", "bloom", "gemma2"],
+)
+def test_a_model_that_cannot_be_served_is_refused_by_name(config: Any, reason: str) -> None:
+    with pytest.raises(ModelError, match=f"{config.model_type}.*{reason}"):
+        check_servable(make(config))
+
+
+def test_recurrent_layers_are_refused() -> None:
+    config = AutoConfig.for_model("mamba", vocab_size=99, hidden_size=32, num_hidden_layers=1)
+    with pytest.raises(ModelError, match="mamba"):
+        check_servable(make(config))
+
+
+def test_a_path_beyond_the_sliding_window_is_refused() -> None:
+    model = make(MistralConfig(**SMALL, sliding_window=8))
+    with pytest.raises(ModelError, match="sliding window of 8"):
+        log_probs(model, pack([Tree(tuple(range(3, 10)), ((1, 2, 3),))]))
+
+
+def test_empty_pieces_are_refused() -> None:
+    with pytest.raises(ModelError, match="non-empty"):
+        Tree((1, 2), ((3,), ()))
