@@ -10,7 +10,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from personalign.analysis import contrasts as c
-from personalign.analysis.discordance import tango
+from personalign.analysis.discordance import mcnemar, tango
+from personalign.analysis.estimates import mean_error
 from personalign.errors import InputError
 
 RNG = np.random.default_rng
@@ -57,7 +58,7 @@ def test_other_pairs() -> None:
 
 
 def test_wilcoxon_published_example() -> None:
-    """R's ?wilcox.test, depression before and after (Hollander & Wolfe 1973, p. 29): V = 40, p = .03906."""
+    """R's ?wilcox.test, depression scores (Hollander & Wolfe 1973, p. 29): V = 40, p = .03906."""
     before = np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30])
     after = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
     assert c.wilcoxon(before - after) == pytest.approx(0.0390625, abs=1e-9)
@@ -150,7 +151,7 @@ def test_equivalence_agrees_with_statsmodels() -> None:
     found = c.equivalence(a, b, ALONE, 0.5)
     assert found.p == pytest.approx(reference, abs=1e-9)
     assert found.low is not None
-    assert found.equivalent == (-0.5 < found.low and found.high < 0.5)
+    assert found.equivalent == (found.low > -0.5 and found.high < 0.5)
 
 
 def test_equivalence_cannot_be_claimed_from_no_variation() -> None:
@@ -179,19 +180,26 @@ def test_coverage(make: str, truth: float, clusters: bool) -> None:
         else:
             a = rng.normal(size=n)
             b = a + truth + rng.standard_gamma(2, size=n) - 2 + 0.7 * rng.normal(size=n)[groups]
-        found = c.contrast(a, b, groups, RNG([seed, 12]), draws=600)
+        gaps, binary = (b - a)[:, None], make == "zero-one"
+        (found,) = c._intervals(gaps, groups, RNG([seed, 12]), binary, 0.95, 600)
         assert found.low is not None
         hits += found.low <= truth <= found.high
     assert 0.93 <= hits / 1000 <= 0.97
 
 
-@pytest.mark.parametrize("kind", ["zero-one", "continuous", "clustered"])
-def test_family_error_of_holm(kind: str) -> None:
-    """1,000 seeds of nine null contrasts with one base: at most 5 % of families claim anything.
+def _p(gap: np.ndarray, groups: np.ndarray, kind: str) -> float | None:
+    if kind == "clustered":
+        return c._robust(*mean_error(gap, groups))
+    if kind == "continuous":
+        return c.wilcoxon(gap)
+    return mcnemar(int((gap < 0).sum()), int((gap > 0).sum()))
 
-    The limit is 5 % plus the binomial error of 1,000 seeds (97.5 % quantile).
-    """
-    n, arms, claims = 100, 9, 0
+
+@pytest.mark.parametrize("kind", ["zero-one", "continuous", "clustered"])
+def test_family_error_of_holm(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 seeds of five null contrasts with one base: at most 5 % of families claim anything."""
+    monkeypatch.setattr("gc.collect", lambda *_: 0)  # statsmodels collects garbage at every call
+    n, arms, claims = 100, 5, 0
     groups = np.arange(n) // (5 if kind == "clustered" else 1)
     for seed in range(1000):
         rng = RNG([seed, 21])
@@ -200,11 +208,11 @@ def test_family_error_of_holm(kind: str) -> None:
             x = (x > 0).astype(float)
         if kind == "clustered":
             x = x + rng.normal(size=(n, arms + 1))[groups]
-        p = [c._tests(x[:, j] - x[:, 0], groups, kind == "zero-one")[1] for j in range(1, arms + 1)]
+        gaps = [x[:, j] - x[:, 0] for j in range(1, arms + 1)]
+        p = [_p(gap, groups, kind) for gap in gaps]
         adjusted = c.adjust(p)
         claims += min(q for q in adjusted if q is not None) < 0.05
-    assert claims / 1000 <= 0.05 + 1.96 * np.sqrt(0.05 * 0.95 / 1000)
-    assert claims > 0
+    assert 0 < claims <= 50
 
 
 def test_planted_effects_are_found() -> None:

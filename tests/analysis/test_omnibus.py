@@ -37,7 +37,7 @@ def test_cochrans_q_is_the_textbook_formula() -> None:
 
 
 def test_friedman_published_example() -> None:
-    """Hollander, Wolfe & Chicken (2014), table 7.1 (rounding first base): R gives 11.143, p .003805."""
+    """R's ?friedman.test, rounding first base (Hollander & Wolfe 1973): 11.143, p .003805."""
     times = [
         5.40, 5.50, 5.55, 5.85, 5.70, 5.75, 5.20, 5.60, 5.50, 5.55, 5.50, 5.40, 5.90, 5.85, 5.70,
         5.45, 5.55, 5.60, 5.40, 5.40, 5.35, 5.45, 5.50, 5.35, 5.25, 5.15, 5.00, 5.85, 5.80, 5.70,

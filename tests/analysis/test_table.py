@@ -116,6 +116,7 @@ def test_a_refusing_disk_leaves_the_old_file(row, tmp_path: Path, monkeypatch) -
     with pytest.raises(RunError):
         table.write(table.to_frame([row(), row(epoch=1)]), path)
     assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.parquet"]
 
 
 def test_wide_keeps_what_is_missing_and_why(row) -> None:

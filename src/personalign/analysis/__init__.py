@@ -1,7 +1,12 @@
-"""Pure statistics on the one long table of scores; knows neither torch nor Inspect."""
+"""Pure statistics on the one long table of scores; knows neither torch nor Inspect.
+
+`analysis.prompts` and `analysis.text` load scikit-learn: import them by name where they are needed.
+"""
 
 from personalign.analysis.contrasts import adjust, contrast, contrast_columns, equivalence
 from personalign.analysis.estimates import bootstrap, mean_columns, proportion, t_mean
+from personalign.analysis.factorial import Factorial, trait_effects
+from personalign.analysis.judges import Agreement, agreement, corrected_prevalence
 from personalign.analysis.omnibus import chi_square, omnibus_test
 from personalign.analysis.power import detectable_proportion, mcnemar_power, needed_pairs
 from personalign.analysis.results import (
@@ -15,8 +20,10 @@ from personalign.analysis.results import (
 )
 from personalign.analysis.summary import Analysis, ArmOmnibus, analyse
 from personalign.analysis.table import Wide, read, to_frame, validate, wide, write
+from personalign.analysis.tradeoffs import pareto
 
 __all__ = [
+    "Agreement",
     "Analysis",
     "Arm",
     "ArmContrast",
@@ -25,24 +32,29 @@ __all__ = [
     "Contrast",
     "Equivalence",
     "Estimate",
+    "Factorial",
     "Omnibus",
     "Wide",
     "adjust",
+    "agreement",
     "analyse",
     "bootstrap",
     "chi_square",
     "contrast",
     "contrast_columns",
+    "corrected_prevalence",
     "detectable_proportion",
     "equivalence",
     "mcnemar_power",
     "mean_columns",
     "needed_pairs",
     "omnibus_test",
+    "pareto",
     "proportion",
     "read",
     "t_mean",
     "to_frame",
+    "trait_effects",
     "validate",
     "wide",
     "write",

@@ -43,7 +43,7 @@ def cohens_g(lost: int, gained: int) -> float | None:
 def tango_z(lost: int, gained: int, n: int, delta: float) -> float:
     """Score statistic of H₀: difference = `delta` (−1 < delta < 1); falls as delta rises.
 
-    Source: Tango (1998), Statistics in Medicine 17:891–908, eqs. 10 and 13.
+    Source: Tango (1998), Statistics in Medicine 17:891–908.
     """
     slope = -gained - lost + (2 * n - gained + lost) * delta
     constant = -lost * delta * (1 - delta)

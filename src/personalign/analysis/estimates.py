@@ -22,6 +22,7 @@ __all__ = [
     "Statistic",
     "bootstrap",
     "bootstrap_columns",
+    "expanded_levels",
     "mean_columns",
     "independent",
     "is_binary",
@@ -101,8 +102,8 @@ def mean_error(values: ArrayLike, clusters: ArrayLike) -> tuple[float, float, in
 
     With clusters of one this is the ordinary s/√n. The error is NaN below two clusters.
 
-    Source: linearised ratio estimator, Cochran (1977), Sampling Techniques, eq. 6.13 with the
-    G/(G−1) correction of Cameron & Miller (2015), J. Human Resources 50:317–372, §II.C.
+    Source: linearised ratio estimator, Cochran (1977), Sampling Techniques, ch. 6, with the
+    G/(G−1) correction of Cameron & Miller (2015), J. Human Resources 50:317–372.
     """
     x, codes = _present(np.asarray(values, dtype=float), clusters)
     if not len(x):
@@ -135,6 +136,16 @@ def t_mean(values: ArrayLike, clusters: ArrayLike, *, confidence: float = 0.95) 
         method=f"{method}, df {df}",
         reason=reason,
     )
+
+
+def expanded_levels(k: int, tail: float) -> tuple[float, float]:
+    """Quantile levels that make a percentile interval over k clusters as wide as a t interval.
+
+    Source: the expanded percentile interval of Hesterberg (2015), The American Statistician
+    69:371–386.
+    """
+    edge = float(stats.norm.cdf(np.sqrt(k / (k - 1)) * stats.t.ppf(tail, k - 1)))
+    return edge, 1 - edge
 
 
 def resample(
@@ -190,8 +201,7 @@ def bootstrap_columns(
 
     `interval` is one of
     - `percentile`: quantiles (1 ∓ confidence)/2 of the draws;
-    - `expanded`: the same at wider levels Φ(−√(k/(k−1))·t), since the percentile interval is too
-      narrow with few clusters (Hesterberg 2015, The American Statistician 69:371–386, §5.3);
+    - `expanded`: the same at `expanded_levels`, since that is too narrow with few clusters;
     - `bca`: bias-corrected and accelerated, by a jackknife over clusters (Efron 1987, JASA
       82:171–185).
 
@@ -302,7 +312,7 @@ def _read_off(
         if knife is not None:
             levels = _bca(centre, draws, knife, tail)
         else:
-            levels = _expanded(k, tail) if interval == "expanded" else np.array([tail, 1 - tail])
+            levels = expanded_levels(k, tail) if interval == "expanded" else (tail, 1 - tail)
         low, high = (float(q) for q in np.quantile(draws, levels))
     return Estimate(
         value=centre,
@@ -316,17 +326,13 @@ def _read_off(
     )
 
 
-def _expanded(k: int, tail: float) -> Floats:
-    edge = float(stats.norm.cdf(np.sqrt(k / (k - 1)) * stats.t.ppf(tail, k - 1)))
-    return np.array([edge, 1 - edge])
-
-
-def _bca(centre: float, draws: Floats, knife: Floats, tail: float) -> Floats:
+def _bca(centre: float, draws: Floats, knife: Floats, tail: float) -> tuple[float, float]:
     bias = stats.norm.ppf((np.mean(draws < centre) + np.mean(draws <= centre)) / 2)
     pull = np.nanmean(knife) - knife
     bend = np.nansum(pull**3) / (6 * np.nansum(pull**2) ** 1.5)
     z = bias + stats.norm.ppf([tail, 1 - tail])
-    return np.asarray(stats.norm.cdf(bias + z / (1 - bend * z)))
+    low, high = stats.norm.cdf(bias + z / (1 - bend * z))
+    return float(low), float(high)
 
 
 def _no_interval(clusters: int, spread: float) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from personalign.analysis.results import Arm
-from personalign.errors import InputError
+from personalign.errors import InputError, RunError
 from personalign.records import Condition, ScoreRow, State
-from personalign.runs import write_atomic
 
 __all__ = ["ABSENT", "SCHEMA", "Wide", "read", "to_frame", "validate", "wide", "write"]
 
@@ -98,9 +98,16 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
         RunError: if the disk refuses.
     """
     table = pa.Table.from_pandas(validate(frame)[SCHEMA.names], SCHEMA, preserve_index=False)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return write_atomic(path, buffer.getvalue())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            _write_synced(table, fresh := Path(folder) / path.name)
+            fresh.replace(path)
+    except OSError as e:
+        raise RunError(
+            f"cannot write {path}: {e.strerror or e}", "free the disk, or allow it"
+        ) from e
+    return path
 
 
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
@@ -148,6 +155,13 @@ def wide(frame: pd.DataFrame, task: str, metric: str) -> Wide:
         clusters=np.unique(clusters.to_numpy(dtype=str), return_inverse=True)[1],
         binary=bool(rows["value"].dropna().isin([0.0, 1.0]).all()),
     )
+
+
+def _write_synced(table: pa.Table, path: Path) -> None:
+    with path.open("wb") as file:
+        pq.write_table(table, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _columns(frame: pd.DataFrame) -> None:

@@ -1,6 +1,7 @@
-"""Preference pairs from a factorial corpus: one situation, one reply per persona.
+"""Preference pairs: from a factorial corpus, or from a reply within a dialogue.
 
-The rejected reply of a persona is its opposite's reply to the same situation.
+In a factorial corpus (one situation, one reply per persona) the rejected reply of a persona is
+its opposite's reply to the same situation.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from personalign.errors import CorpusError
 from personalign.records import Message, PreferencePair, Scene
 
-__all__ = ["opposite_pairs"]
+__all__ = ["opposite_pairs", "reply_pair"]
 
 
 def opposite_pairs(scenes: Sequence[Scene], persona: str, opposite: str) -> list[PreferencePair]:
@@ -49,4 +50,16 @@ def _pair(scene: Scene, persona: str, opposite: str) -> PreferencePair:
     }
     return PreferencePair(
         prompt=scene.prompt, chosen=said(persona), rejected=said(opposite), origin=origin
+    )
+
+
+def reply_pair(
+    history: Sequence[Message], chosen: str, rejected: str, origin: dict[str, str | int | float]
+) -> PreferencePair:
+    """One reply of a dialogue as a pair: all that was said before it is the prompt."""
+    return PreferencePair(
+        prompt=tuple(history),
+        chosen=(Message(role="assistant", content=chosen),),
+        rejected=(Message(role="assistant", content=rejected),),
+        origin=origin,
     )

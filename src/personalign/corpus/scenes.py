@@ -1,18 +1,49 @@
-"""Scenes: loading the starter corpus or a file, and what may be built from which split."""
+"""Scenes: the starter corpus, a file, or new ones; and what may be built from which split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from personalign.errors import CorpusError, unknown
-from personalign.records import Scene, read_jsonl
+from personalign.corpus.prompting import one_line, prompt
+from personalign.errors import CorpusError, ModelError, unknown
+from personalign.records import Message, Scene, read_jsonl
 
-__all__ = ["STARTER", "load", "select", "starter_folder"]
+if TYPE_CHECKING:
+    from personalign.corpus.ask import Asker, Question
+
+__all__ = [
+    "STARTER",
+    "areas",
+    "daily_dialog",
+    "distinct",
+    "gather",
+    "load",
+    "make",
+    "questions",
+    "select",
+    "situations",
+    "split_of",
+    "starter_folder",
+    "write",
+]
 
 STARTER = {"starter/mbti": "mbti", "starter/big_five": "big_five"}
+
+DAILY_AREAS = {
+    1: "home", 2: "study", 3: "study", 4: "feelings", 5: "friends",
+    6: "travel", 7: "health", 8: "work", 9: "news", 10: "money",
+}  # fmt: skip
+"""DailyDialog's topic codes as areas."""
+
+OPENING_WORDS = (5, 80)
+NEAR = 0.05
+T = TypeVar("T")
 
 
 def starter_folder() -> Path:
@@ -57,3 +88,170 @@ def select(
         rank[scene.area] = turns[-1] + 1
     order = sorted(range(len(chosen)), key=lambda i: turns[i])[:limit]
     return [chosen[i] for i in sorted(order)]
+
+
+def situations(path: Path) -> list[str]:
+    """Situations from a text file (one a line), or a JSON list or object of strings.
+
+    Raises:
+        CorpusError: where the file holds anything else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix != ".json":
+            return [line.strip() for line in text.splitlines() if line.strip()]
+        data = json.loads(text)
+    except (OSError, ValueError) as e:
+        raise CorpusError(f"cannot read situations from {path}: {e}", "check the file") from e
+    values = list(data.values()) if isinstance(data, dict) else data
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise CorpusError(f"{path}: not a list or object of strings", "give one situation each")
+    return [v.strip() for v in values if v.strip()]
+
+
+def daily_dialog(source: str) -> list[tuple[str, str]]:
+    """Opening lines of everyday dialogues with their area, from a JSON Lines file or the Hub."""
+    rows = _rows(source)
+    openings = [((r.get("utterances") or r.get("dialog") or [""])[0], r.get("topic")) for r in rows]
+    return [
+        (_spaced(text), DAILY_AREAS.get(topic or 0, ""))
+        for text, topic in openings
+        if OPENING_WORDS[0] <= len(text.split()) <= OPENING_WORDS[1]
+    ]
+
+
+def _rows(source: str) -> Iterable[dict[str, Any]]:
+    path = Path(source)
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if files and files[0].is_file():
+        texts = (f.read_text(encoding="utf-8") for f in files)
+        return [json.loads(line) for t in texts for line in t.split("\n") if line.strip()]
+    try:
+        from datasets import load_dataset
+
+        return list(load_dataset(source, split="train"))
+    except Exception as e:
+        raise CorpusError(
+            f"DailyDialog is neither a file nor reachable as {source!r}: {type(e).__name__}",
+            "give a JSON Lines file with 'utterances', or install personalign[hub]",
+        ) from e
+
+
+def _spaced(text: str) -> str:
+    """Text as people write it, without the blanks that DailyDialog puts before punctuation."""
+    return re.sub(r"\s+([.,!?;:’'])", r"\1", re.sub(r"\s*’\s*", "’", text)).strip()
+
+
+def distinct(texts: Iterable[T], key: Callable[[T], str], threshold: float = 0.8) -> Iterator[T]:
+    """Each text once; two whose word sets overlap by the threshold are one (MinHash, LSH)."""
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=threshold, num_perm=64)
+    for number, item in enumerate(texts):
+        words = set(re.findall(r"\w+", key(item).casefold()))
+        sketch = MinHash(num_perm=64)
+        sketch.update_batch([w.encode() for w in words])
+        if words and not index.query(sketch):
+            index.insert(number, sketch)
+            yield item
+
+
+def split_of(text: str, measure: float) -> Literal["build", "measure"]:
+    """Build or measure, by a hash of the text: adding scenes never moves one to the other side."""
+    place = int(hashlib.sha256(text.casefold().encode()).hexdigest()[:8], 16) / 16**8
+    return "measure" if place < measure else "build"
+
+
+def make(texts: Iterable[tuple[str, str]], source: str, measure: float = 0.2) -> list[Scene]:
+    """Scenes from situations and their areas ("" for not known): distinct, tagged, split."""
+    kept = list(distinct(texts, key=lambda pair: pair[0]))
+    guessed = iter(areas([text for text, area in kept if not area]))
+    return [
+        Scene(
+            id=f"{source}-{hashlib.sha256(text.encode()).hexdigest()[:10]}",
+            area=area or next(guessed),
+            split=split_of(text, measure),
+            prompt=(Message(role="user", content=text),),
+        )
+        for text, area in kept
+    ]
+
+
+def areas(texts: Sequence[str]) -> list[str]:
+    """The nearest area of the starter corpus by words in common (TF-IDF), `other` if none is."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if not texts:
+        return []
+    known: dict[str, list[str]] = {}
+    for scene in load("starter/mbti"):
+        known.setdefault(scene.area, []).append(scene.prompt[-1].content)
+    names = sorted(known)
+    words = TfidfVectorizer(stop_words="english", sublinear_tf=True)
+    centres = words.fit_transform([" ".join([n, *known[n]]) for n in names])
+    near = (words.transform(texts) @ centres.T).toarray()
+    return [names[row.argmax()] if row.max() >= NEAR else "other" for row in near]
+
+
+async def write(asker: Asker, topics: Sequence[str], each: int, seed: int = 0) -> list[str]:
+    """Situations written by a model, `each` for a topic, in requests of ten.
+
+    Raises:
+        ModelError: where some got no answer; asking again asks only for these.
+    """
+    from personalign.corpus.ask import ordered
+
+    texts: list[str] = []
+    lost = 0
+    asked = questions(topics, each, seed)
+    async for _, answer in ordered(asked, asker.ask, asker.limits.concurrency * 4):
+        lost += answer.state == "lost"
+        texts += _strings(answer.text)
+    if lost:
+        raise ModelError(f"{lost} topics got no answer", "run the same command again for these")
+    return texts
+
+
+def questions(topics: Sequence[str], each: int, seed: int = 0) -> Iterator[Question]:
+    """What is asked for situations."""
+    from personalign.corpus.ask import Question
+
+    how = prompt("scenes")
+    for topic in topics:
+        for n in range(-(-each // 10)):
+            yield Question(
+                purpose="scenes",
+                prompt=how.identity,
+                messages=how.filled(topic=one_line(topic), count=min(10, each), variation=n + 1),
+                seed=seed + n,
+                temperature=1.0,
+            )
+
+
+def _strings(text: str) -> list[str]:
+    """Strings of a JSON list, or the items of a list that is written in lines."""
+    start = text.find("[")
+    try:
+        data, _ = json.JSONDecoder(strict=False).raw_decode(text[start:] if start >= 0 else text)
+        found = [x for x in data if isinstance(x, str)]
+    except (ValueError, TypeError):
+        items = re.findall(r"^\s*(?:\d+[.)]|[-*•])\s+(.+)$", text, re.MULTILINE)
+        found = [i.strip().strip('"“”') for i in items]
+    low, high = OPENING_WORDS
+    return [one_line(x) for x in found if low <= len(x.split()) <= high]
+
+
+def gather(source: str, measure: float = 0.2) -> list[Scene]:
+    """Scenes of a source by its name.
+
+    Args:
+        source: `starter/mbti` or `starter/big_five`; `dailydialog:` and a path or Hub id; a
+            folder or file of scenes; a text or JSON file of situations.
+        measure: Share of new scenes that is kept for measuring.
+    """
+    if source.startswith("dailydialog:"):
+        return make(daily_dialog(source.removeprefix("dailydialog:")), "dailydialog", measure)
+    path = Path(source)
+    if source in STARTER or path.is_dir() or path.suffix == ".jsonl":
+        return load(source)
+    return make([(text, "") for text in situations(path)], path.stem, measure)

@@ -97,9 +97,9 @@ def _item(name: str, row: Any, label: int) -> SocialItem:
     return SocialItem(id=name, context=context, question=question, answers=answers, label=label)
 
 
-def plain_tree(tokenizer: Any, item: SocialItem) -> Tree:
+def plain_tree(tokenizer: Any, item: SocialItem, before: str = "") -> Tree:
     """An item as lm-eval asks it: `Q: context question⏎A:` and ` answer`, no chat template."""
-    prompt = f"Q: {item.context} {item.question}\nA:"
+    prompt = f"{before}Q: {item.context} {item.question}\nA:"
     head: list[int] = tokenizer(prompt)["input_ids"]
     whole: list[list[int]] = [tokenizer(f"{prompt} {a}")["input_ids"] for a in item.answers]
     return Tree(tuple(head), tuple(tuple(w[len(head) :]) for w in whole))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from personalign.models.trees import Tree, check_servable, score_trees
 from personalign.records import Message
 from personalign.runs import file_hash
 
-__all__ = ["Generation", "LocalModel", "Sampling", "best_device", "best_dtype"]
+__all__ = ["Adapter", "Generation", "LocalModel", "Sampling", "best_device", "best_dtype"]
 
 BASE = "__base__"  # PEFT's own name for "no adapter" in a mixed batch
 MAX_STRENGTH = 2.0
@@ -54,6 +55,15 @@ class Generation:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A loaded adapter: PEFT's name for it, a hash of its weights, its strength from 0 to 2."""
+
+    handle: str
+    digest: str
+    strength: float
+
+
 @dataclass
 class LocalModel:
     """A base model in memory, with adapters that can be chosen per call.
@@ -61,13 +71,13 @@ class LocalModel:
     Attributes:
         identity: Base name and a hash of its weights; with an adapter's own hash it names a
             model completely, so that no cache can mix two.
-        adapters: Content hash and strength of each loaded adapter.
+        adapters: The loaded adapters by name.
     """
 
     model: Any
     tokenizer: Any
     identity: str
-    adapters: dict[str, str] = field(default_factory=dict)
+    adapters: dict[str, Adapter] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -124,7 +134,8 @@ class LocalModel:
             raise InputError(f"an adapter {name!r} is loaded already", "use another name")
         if not (path / "adapter_model.safetensors").is_file():
             raise ModelError(f"no adapter in {path}", "train one, or check the path")
-        loading: dict[str, Any] = {"adapter_name": name, "autocast_adapter_dtype": False}
+        handle = f"adapter_{len(self.adapters)}"  # PEFT refuses names such as "half" or "v1.5"
+        loading: dict[str, Any] = {"adapter_name": handle, "autocast_adapter_dtype": False}
         try:
             if self.adapters:
                 self.model.load_adapter(str(path), **loading)
@@ -136,14 +147,12 @@ class LocalModel:
                 "load the base it was trained on",
             ) from e
         self.model.eval().requires_grad_(False)
-        _scale(self.model, name, strength)
+        _scale(self.model, handle, strength)
         digest = file_hash(path / "adapter_model.safetensors")[:16]
-        self.adapters[name] = f"{digest}@{strength:g}"
+        self.adapters[name] = Adapter(handle, digest, strength)
 
     def use(self, adapter: str | None) -> Any:
         """A context in which the model answers through one adapter, or through none."""
-        from contextlib import nullcontext
-
         if not self.adapters:
             if adapter is not None:
                 raise unknown("adapter", adapter, [])
@@ -152,7 +161,7 @@ class LocalModel:
             return self.model.disable_adapter()
         if adapter not in self.adapters:
             raise unknown("adapter", adapter, self.adapters)
-        self.model.set_adapter(adapter)
+        self.model.set_adapter(self.adapters[adapter].handle)
         self.model.requires_grad_(False)
         return nullcontext()
 
@@ -224,21 +233,16 @@ class LocalModel:
             )
         return [self._decode(row[width:].tolist(), s) for row, s in zip(full, seeds, strict=True)]
 
-    def _mixed(self, adapters: Sequence[str | None]) -> Any:
-        from contextlib import contextmanager
-
-        @contextmanager
-        def context() -> Any:
-            wanted = set(adapters)
-            if len(wanted) == 1:
-                with self.use(next(iter(wanted))):
-                    yield {}
-            else:
-                for name in wanted - {None}:
-                    self.use(name)
-                yield {"adapter_names": [a or BASE for a in adapters]}
-
-        return context()
+    @contextmanager
+    def _mixed(self, adapters: Sequence[str | None]) -> Iterator[dict[str, Any]]:
+        """What `generate` needs to know for these adapters, one a request."""
+        if len(set(adapters)) == 1:
+            with self.use(adapters[0]):
+                yield {}
+            return
+        if missing := [a for a in adapters if a and a not in self.adapters]:
+            raise unknown("adapter", missing[0], self.adapters)
+        yield {"adapter_names": [self.adapters[a].handle if a else BASE for a in adapters]}
 
     def _stops(self) -> list[int]:
         end = self.model.generation_config.eos_token_id

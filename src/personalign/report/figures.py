@@ -40,7 +40,7 @@ MARKS = {
     "adapter": ("^", "#070707"),
     "prompted+adapter": ("D", "#080808"),
 }
-RC = {
+RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "personalign",
     "text.parse_math": False,
@@ -148,7 +148,9 @@ def curves(
         figure = Figure(figsize=(WIDTH / 72, total / 72))
         for k, (title, points) in enumerate(panels):
             bottom = (total - height * (k + 1) + 6) / total
-            axes = figure.add_axes((40 / WIDTH, bottom, (WIDTH - 48) / WIDTH, (height - 28) / total))
+            axes = figure.add_axes(
+                (40 / WIDTH, bottom, (WIDTH - 48) / WIDTH, (height - 28) / total)
+            )
             _plain(axes)
             xs, ys = [p[0] for p in points], [p[1] for p in points]
             axes.plot(xs, ys, color=MARKS["adapter"][1], linewidth=1.6, marker="o", markersize=2.5)
@@ -184,7 +186,9 @@ def _plain(axes: Any) -> None:
     axes.tick_params(length=0, labelsize=10)
 
 
-def _text(axes: Any, x: float, y: float, text: str, colour: str, side: str, bold: bool = False) -> None:
+def _text(
+    axes: Any, x: float, y: float, text: str, colour: str, side: str, bold: bool = False
+) -> None:
     axes.text(
         x, y, text, color=colour, ha=side, va="center", fontsize=11,
         fontweight="bold" if bold else "normal", transform=axes.get_yaxis_transform(),

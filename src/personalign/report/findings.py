@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A part that is not there: `what` is a file, `reason` a key of our words, `detail` its value."""
+    """A part that is not there: `reason` is a key of our words, `detail` goes into it."""
 
     what: str
     reason: str
@@ -56,15 +57,20 @@ class Findings:
         return str(self.study.get("name") or self.path.resolve().name)
 
     @property
+    def base(self) -> str:
+        """The base model, as the study calls it."""
+        return str(self.study.get("base") or self.manifest.get("base_model") or "–")
+
+    @cached_property
     def personas(self) -> list[str]:
         """Every persona that the study names or that something was measured of."""
         named = [str(p) for p in self.study.get("personas") or ()]
         verified = [v.persona for v in self.verifications]
         spoken = [t.persona for t in self.transcripts]
-        estimated = [_arm(e)[0] for e in self.estimates]
+        estimated = [_arm(e)[0] for e in self.estimates] + [_arm(c, "b")[0] for c in self.contrasts]
         return [p for p in dict.fromkeys(named + verified + spoken + estimated) if p]
 
-    @property
+    @cached_property
     def conditions(self) -> list[str]:
         """Every condition, in the order in which they are defined."""
         named = [str(c) for c in self.study.get("conditions") or ()]
@@ -119,7 +125,8 @@ def read(path: Path) -> Findings:
             missing.append(Missing(what, "unreadable", _first_line(e)))
         return empty
 
-    manifest = part("manifest.json", lambda: _object(path / "manifest.json"), {})
+    nothing: dict[str, Any] = {}
+    manifest = part("manifest.json", lambda: _object(path / "manifest.json"), nothing)
     found = Findings(
         path=path,
         manifest=manifest,
@@ -131,15 +138,15 @@ def read(path: Path) -> Findings:
         opposites=part("pairs", lambda: _opposites(path), {}),
     )
     missing += _gaps(found, {m.what for m in missing})
-    return Findings(**{**vars(found), "missing": tuple(missing)})
+    return replace(found, missing=tuple(missing))
 
 
 def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
     """Parts of single personas and arms that the study promised."""
+    trained = "adapters" not in gone and any("adapter" in c for c in found.conditions)
     for persona in found.personas:
-        if "adapters" not in gone and persona not in found.histories:
-            if any("adapter" in c for c in found.conditions):
-                yield Missing(f"adapters/{persona}/history.json", "absent")
+        if trained and persona not in found.histories:
+            yield Missing(f"adapters/{persona}/history.json", "absent")
         for condition in found.conditions:
             if condition == "base":
                 continue
@@ -161,8 +168,10 @@ def _verifications(path: Path) -> tuple[Verification, ...]:
 
 def _analysis(path: Path) -> dict[str, Any]:
     data = _object(path / "analysis.json")
-    for entry in [*data["estimates"], *data["contrasts"]]:
-        entry["task"], entry["metric"]  # noqa: B018  # a KeyError tells what is missing
+    for kind, arm in (("estimates", "arm"), ("contrasts", "b")):
+        for entry in data[kind]:
+            if lacking := {"task", "metric", arm} - set(entry):
+                raise ValueError(f"{kind}: no key {', '.join(sorted(lacking))}")
     return data
 
 

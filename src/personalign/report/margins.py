@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from personalign.analysis.estimates import bootstrap, proportion
+from personalign.analysis.estimates import proportion, t_mean
 from personalign.psychometrics.verify import Margin
 from personalign.report.findings import Findings
 
@@ -26,13 +26,12 @@ def scene_margins(found: Findings, persona: str) -> pd.DataFrame:
 
 
 def base_margin(found: Findings, persona: str) -> Margin | None:
-    """Where `base` stands before anything was done to it, with the intervals of `Margin`."""
+    """Where `base` stands before anything was done to it: a t interval, and Wilson's."""
     margins = scene_margins(found, persona)
     if "base" not in margins or margins["base"].dropna().empty:
         return None
     values = margins["base"].dropna().to_numpy()
-    rng = np.random.default_rng(int(found.study.get("seed") or 0))
-    mean = bootstrap(values, np.arange(len(values)), rng, interval="percentile")
+    mean = t_mean(values, np.arange(len(values)))
     share = proportion(values > 0)
     if mean.value is None or mean.low is None or mean.high is None:
         return None

@@ -40,10 +40,15 @@ def contrast(words: Words, c: dict[str, Any]) -> str:
     if low is None or high is None:
         return words("plain.bare", task=task, what=what)
     level = number(100 * float(c.get("confidence") or 0.95), 0)
-    ends = {"level": level, "low": number(low * factor, digits), "high": number(high * factor, digits)}
+    ends = {
+        "level": level,
+        "low": number(low * factor, digits),
+        "high": number(high * factor, digits),
+    }
     if low <= 0 <= high:
-        metric = words.name("same", c["metric"])
-        about = words.name("metric", c["metric"]) if metric == c["metric"] else metric
+        about = words.texts.get(f"same.{c['metric']}") or words(
+            "plain.same_as", metric=words.name("metric", c["metric"])
+        )
         shown = signed(difference * factor, digits)
         unit = words("unit.points") if points else ""
         return words("plain.same", task=task, metric=about, shown=f"{shown}{unit}", **ends)

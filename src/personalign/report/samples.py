@@ -6,10 +6,8 @@ The page gets them as JSON in which every text stands once and is referred to by
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-
-import pandas as pd
 
 from personalign.report.findings import Findings
 from personalign.report.margins import TASK, scene_margins
@@ -43,7 +41,7 @@ def browser_data(words: Words, found: Findings) -> dict[str, Any]:
     scores = _scores(found, {(p, s): t for p, t, s in replies})
     at = {c: k for k, c in enumerate(found.conditions)}
     entries = []
-    for key in sorted({*replies, *scores}):
+    for key in sorted({*replies, *scores}, key=_order(found, replies)):
         prompt, said = replies.get(key, (-1, {}))
         values = scores.get(key, {})
         measured = {m: [_rounded(v.get(c)) for c in at] for m, v in values.items()}
@@ -83,6 +81,12 @@ def _replies(found: Findings, texts: _Texts) -> dict[Key, tuple[int, dict[str, i
     return out
 
 
+def _order(found: Findings, replies: Mapping[Key, Any]) -> Callable[[Key], Any]:
+    """Personas as the study has them; of each, samples that can be read before bare scores."""
+    rank = {persona: k for k, persona in enumerate(found.personas)}
+    return lambda key: (rank.get(key[0], -1), key not in replies, key)
+
+
 def _prompt(messages: Any) -> str:
     if len(messages) == 1:
         return str(messages[0].content)
@@ -94,8 +98,8 @@ def _scores(found: Findings, spoken: dict[tuple[str, str], str]) -> dict[Key, Va
     out: dict[Key, Values] = {}
     rows = found.scores[~found.scores["task"].isin(HIDDEN)].dropna(subset="value")
     keys = ["persona", "task", "sample", "metric", "condition"]
-    means = rows.groupby(keys, sort=False)["value"].mean()
-    for (persona, task, sample, metric, condition), value in means.items():  # type: ignore[misc]
+    means = rows.groupby(keys, sort=False)["value"].mean().reset_index()
+    for persona, task, sample, metric, condition, value in means.itertuples(index=False, name=None):
         for name in [persona] if persona else found.personas or [""]:
             values = out.setdefault((name, task, sample), {})
             values.setdefault(metric, {})[condition] = float(value)
@@ -109,9 +113,9 @@ def _scores(found: Findings, spoken: dict[tuple[str, str], str]) -> dict[Key, Va
 
 def _margins(found: Findings, persona: str) -> Iterator[tuple[str, str, float]]:
     wide = scene_margins(found, persona)
-    long = wide.stack() if len(wide) else pd.Series(dtype=float)
-    for (sample, condition), value in long.items():  # type: ignore[misc]
-        yield str(sample), str(condition), float(value)
+    for condition in wide.columns:
+        for sample, value in wide[condition].dropna().items():
+            yield str(sample), str(condition), float(value)
 
 
 def _changes(values: Values) -> str:
@@ -130,6 +134,4 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _unverified(found: Findings) -> dict[str, list[str]]:
-    return {
-        p: [c for c in found.conditions if found.unverified(p, c)] for p in found.personas
-    }
+    return {p: [c for c in found.conditions if found.unverified(p, c)] for p in found.personas}

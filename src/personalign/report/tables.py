@@ -11,7 +11,7 @@ from typing import Any
 
 from personalign.report.words import Words
 
-__all__ = ["Table", "table"]
+__all__ = ["Show", "Table", "table"]
 
 Show = Callable[[Any], str]
 
@@ -40,7 +40,8 @@ def table(
 
     Args:
         rows: Records with the same keys, all of which go into the CSV file; the key `verified`
-            holds yes, no, or nothing where there is no persona.
+            holds yes, no, or nothing where there is no persona. A key that ends in `shown` is
+            for the page only.
         show: The columns that the page shows, and how.
     """
     if not rows:
@@ -59,7 +60,7 @@ def table(
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
-    keys = list(rows[0])
+    keys = [key for key in rows[0] if not key.endswith("shown")]  # those are for eyes
     writer.writerow(keys)
     writer.writerows([_cell(row.get(key)) for key in keys] for row in rows)
     return out.getvalue()

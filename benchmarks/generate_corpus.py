@@ -1,0 +1,149 @@
+"""How fast a corpus is generated: `python benchmarks/generate_corpus.py`.
+
+1. Throughput over HTTP: a provider that takes 200 ms (a server in a process of its own), 64
+   requests at once. Target: at least 90 % of the ideal.
+2. Overhead: dialogues with scripted replies, generated, parsed, paired and written. Target: under
+   5 ms a dialogue (its reply, parsing, file, ledger), and memory that does not grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from inspect_ai.model import GenerateConfig, Model, ModelOutput, ModelUsage, get_model
+
+from personalign.corpus import scenes
+from personalign.corpus.ask import Limits, asking
+from personalign.corpus.dialogues import Dialogue, Style, generate, plan
+from personalign.corpus.ledger import Ledger
+from personalign.corpus.profiles import from_persona
+from personalign.corpus.reject import Rejecting, pair_up
+from personalign.corpus.streams import stream
+from personalign.personas import Persona
+
+PROVIDER = Path(__file__).parents[1] / "tests" / "corpus" / "provider.py"
+SECONDS, AT_ONCE = 0.2, 64
+TURNS = "\n".join(
+    f"User: Question {n} about the rent and the flat.\nPersona: Answer {n}: I would look at the "
+    "lease once more, quietly, and sleep on it before I write to anybody."
+    for n in range(5)
+)
+REJECTED = "Call them now, all of them, and get it in writing by nine; then tell the whole street."
+
+
+def persona(name: str) -> Persona:
+    said = {"values": ("peace",), "voice": ("soft",), "never": ("shout",)}
+    plain = {"identity": "You are quiet.", "decides": "You wait.", "spends_time": "You read."}
+    head = {"name": name, "framework": "custom", "title": name, "licence": "x", "source": "x"}
+    return Persona.model_validate(head | plain | said | {"traits": {}})
+
+
+def scripted() -> Model:
+    """A model in this process that answers at once."""
+
+    def answer(messages: Any, tools: Any, choice: Any, config: GenerateConfig) -> ModelOutput:
+        whole = messages[0].text.startswith("You write short conversations")
+        output = ModelOutput.from_content("mockllm/scripted", TURNS if whole else REJECTED)
+        output.usage = ModelUsage(input_tokens=400, output_tokens=200, total_tokens=600)
+        return output
+
+    config = GenerateConfig(max_connections=AT_ONCE, max_retries=0)
+    return get_model("mockllm/scripted", config=config, custom_outputs=answer)
+
+
+async def throughput(requests: int) -> dict[str, float]:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = subprocess.Popen([sys.executable, str(PROVIDER), str(port), str(SECONDS)])
+    try:
+        while True:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            await asyncio.sleep(0.1)
+        return await _measured(requests, f"http://127.0.0.1:{port}/v1")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+async def _measured(requests: int, url: str) -> dict[str, float]:
+    os.environ.setdefault("BENCH_API_KEY", "none")
+    quiet = persona("Quiet")
+    places = scenes.select(scenes.load("starter/mbti"), "build")
+    with tempfile.TemporaryDirectory() as d:
+        ledger, limits = Ledger(Path(d) / "ledger.sqlite"), Limits(concurrency=AT_ONCE)
+        async with asking("openai-api/bench/scripted", ledger, limits, url) as asker:
+            profile = from_persona(quiet)
+            for count, seed in ((AT_ONCE, 10**6), (requests, 0)):
+                began = time.perf_counter()
+                jobs = plan(quiet, profile, places, count, seed)
+                await generate(asker, jobs, Style(seed=seed), Path(d))
+            seconds = time.perf_counter() - began
+        ledger.close()
+    ideal = -(-requests // AT_ONCE) * SECONDS
+    share = round(ideal / seconds, 3)
+    return {"requests": requests, "seconds": round(seconds, 2), "of_ideal": share}
+
+
+async def overhead(dialogues: int) -> dict[str, Any]:
+    quiet, loud = persona("Quiet"), persona("Loud")
+    places = scenes.select(scenes.load("starter/mbti"), "build")
+    memory: list[int] = []
+
+    def watch(done: int) -> None:
+        watch.seen += done  # type: ignore[attr-defined]
+        if watch.seen % max(dialogues // 4, 1) == 0:  # type: ignore[attr-defined]
+            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+    watch.seen = 0  # type: ignore[attr-defined]
+    with tempfile.TemporaryDirectory() as d:
+        folder = Path(d)
+        ledger, limits = Ledger(folder / "ledger.sqlite"), Limits(concurrency=AT_ONCE)
+        async with asking(scripted(), ledger, limits) as asker:
+            began = time.perf_counter()
+            jobs = plan(quiet, from_persona(quiet), places, dialogues)
+            made = await generate(asker, jobs, Style(), folder, watch)
+            writing = time.perf_counter() - began
+            one = list(stream(folder / "dialogues.jsonl", Dialogue))[: dialogues // 10]
+            began = time.perf_counter()
+            paired = await pair_up(asker, one, Rejecting(), quiet, loud, folder)
+            pairing = time.perf_counter() - began
+            began = time.perf_counter()
+            jobs = plan(quiet, from_persona(quiet), places, dialogues)
+            await generate(asker, jobs, Style(), folder)
+            again = time.perf_counter() - began
+        ledger.close()
+    return {
+        "dialogues": made.dialogues,
+        "ms_a_dialogue": round(1000 * writing / dialogues, 2),
+        "memory_mib_at_quarters": memory,
+        "pairs": paired.pairs,
+        "ms_a_pair": round(1000 * pairing / max(paired.replies, 1), 2),
+        "ms_a_dialogue_from_the_ledger": round(1000 * again / dialogues, 2),
+    }
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--requests", type=int, default=1280)
+    options.add_argument("--dialogues", type=int, default=10_000)
+    chosen = options.parse_args()
+    print(json.dumps({"throughput": asyncio.run(throughput(chosen.requests))}))
+    print(json.dumps({"overhead": asyncio.run(overhead(chosen.dialogues))}))
+
+
+if __name__ == "__main__":
+    main()

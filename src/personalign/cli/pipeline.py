@@ -1,0 +1,342 @@
+"""`personalign corpus …`: the steps from web pages and a language model to preference pairs.
+
+Each command parses, then calls one library function. Mounted under `corpus`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from personalign.cli.show import Json, progress_bars, show, table
+
+if TYPE_CHECKING:
+    from personalign.corpus.ask import Estimate, Limits
+    from personalign.corpus.build import Build, Recipe
+    from personalign.corpus.review import Decision
+    from personalign.records import PreferencePair
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="From web pages and a language model to pairs.")
+
+ModelName = Annotated[
+    str, typer.Option("--model", help="As Inspect names it: openai/…, anthropic/…, openai-api/….")
+]
+BaseUrl = Annotated[str | None, typer.Option(help="Where an OpenAI-compatible server is.")]
+Concurrency = Annotated[int, typer.Option(help="Requests at once.")]
+PerMinute = Annotated[int, typer.Option(help="Requests a minute at most; 0 for no limit.")]
+MaxCost = Annotated[float | None, typer.Option(help="Stop before the total passes this.")]
+PriceIn = Annotated[float | None, typer.Option(help="Price of a million input tokens.")]
+PriceOut = Annotated[float | None, typer.Option(help="Price of a million output tokens.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Start without asking.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for what is made.")]
+
+
+@app.command()
+def crawl(
+    urls: Annotated[list[str], typer.Argument(help="Pages to begin with.")],
+    out: OutFolder,
+    depth: Annotated[int, typer.Option(help="Links to follow from there.")] = 1,
+    pages: Annotated[int, typer.Option(help="Pages to keep at most.")] = 100,
+    follow: Annotated[str, typer.Option(help="Regular expression for links to follow.")] = "",
+    delay: Annotated[float, typer.Option(help="Seconds between requests to a host.")] = 1.0,
+    max_bytes: Annotated[int, typer.Option(help="Larger pages are left out.")] = 2 * 2**20,
+    contact: Annotated[str, typer.Option(help="Your URL or address, in the user agent.")] = "",
+    allow_local: Annotated[bool, typer.Option(help="Allow private and loopback hosts.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch pages politely and keep their main text.
+
+    Reads the web, as far as robots.txt allows; writes pages.jsonl and failures.jsonl in --out. The
+    same command goes on where a killed one was.
+
+    Example: personalign corpus crawl https://example.org/types --out pages --depth 1
+    """
+    from personalign.corpus.crawl import Crawl
+    from personalign.corpus.crawl import crawl as fetch
+
+    plan = _checked(
+        Crawl, urls=tuple(urls), depth=depth, pages=pages, follow=follow, delay=delay,
+        max_bytes=max_bytes, contact=contact, allow_local=allow_local,
+    )  # fmt: skip
+    show(fetch(plan, out).model_dump() | {"folder": str(out)}, as_json)
+
+
+@app.command()
+def profile(
+    persona: Annotated[str, typer.Argument(help="A name of the catalogue, or a YAML file.")],
+    out: OutFolder,
+    pages: Annotated[Path | None, typer.Option(help="Folder of crawled pages.")] = None,
+    model: ModelName = "",
+    base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
+    per_minute: PerMinute = 0,
+    as_json: Json = False,
+) -> None:
+    """Note a persona's features and characters, each with the page it came from.
+
+    Reads crawled pages and asks a model about each; without --pages, reads the persona's own file
+    and asks nobody. Writes profile.yaml in --out, to be looked through and edited.
+
+    Example: personalign corpus profile INFP --pages pages --model openai/gpt-4o-mini --out infp
+    """
+    from personalign.corpus.build import Build
+
+    limits = _limits(concurrency, per_minute)
+    build = Build(_recipe(persona, model, base_url, limits, out), out)
+    with build.run.locked():
+        found = build.profile_from(pages)
+    counts = {"features": len(found.features), "characters": len(found.sketches)}
+    show(counts | {"file": str(out / "profile.yaml")}, as_json)
+
+
+@app.command()
+def scenes(
+    source: Annotated[
+        str, typer.Argument(help="File, folder, starter/mbti, dailydialog:PATH, or `model`.")
+    ],
+    out: Annotated[Path, typer.Option(help="File of scenes to write.")],
+    measure: Annotated[float, typer.Option(help="Share that is kept for measuring.")] = 0.2,
+    topic: Annotated[list[str] | None, typer.Option(help="With `model`; may be repeated.")] = None,
+    each: Annotated[int, typer.Option(help="With `model`: scenes for a topic.")] = 20,
+    model: ModelName = "",
+    base_url: BaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Gather everyday situations: each once, tagged by area, split into build and measure.
+
+    Reads a file, the starter corpus or DailyDialog, or asks a model; writes a file of scenes.
+
+    Example: personalign corpus scenes situations.txt --out scenes.jsonl
+    """
+    from collections import Counter
+
+    from personalign.corpus.build import Scenes, scenes_of
+
+    how = _checked(Scenes, source=source, topics=tuple(topic or ()), each=each, measure=measure)
+    found = scenes_of(how, out, _model(model, base_url) if source == "model" else None)
+    splits, areas = (dict(Counter(s.split for s in found)), dict(Counter(s.area for s in found)))
+    show({"scenes": len(found), "split": splits, "areas": areas, "file": str(out)}, as_json)
+
+
+@app.command()
+def generate(
+    persona: Annotated[str, typer.Argument(help="A name of the catalogue, or a YAML file.")],
+    out: OutFolder,
+    model: ModelName,
+    scenes: Annotated[str, typer.Option(help="File of scenes, or another source.")] = (
+        "starter/mbti"
+    ),
+    profile: Annotated[str, typer.Option(help="Profile file; default: the persona's own.")] = "",
+    count: Annotated[int, typer.Option(help="Dialogues to ask for.")] = 100,
+    style: Annotated[str, typer.Option(help="natural, lapd, or a .md file.")] = "natural",
+    rejected: Annotated[str, typer.Option(help="opposite, inversion, or base.")] = "opposite",
+    rejected_model: Annotated[str, typer.Option(help="Default: the same model.")] = "",
+    rejected_url: Annotated[str | None, typer.Option(help="Where that model is.")] = None,
+    opposite: Annotated[str, typer.Option(help="Default: the persona's own opposite.")] = "",
+    seed: Annotated[int, typer.Option(help="For the choice of scenes and the model.")] = 0,
+    base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
+    per_minute: PerMinute = 0,
+    max_cost: MaxCost = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    batch: Annotated[bool, typer.Option(help="The provider's batch mode.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Write dialogues and rejected replies: the pairs of one persona.
+
+    Reads a profile and scenes, asks a model; writes dialogues.jsonl, pairs.jsonl, what was refused
+    and why, and ledger.sqlite in --out. The same command goes on and asks nothing twice.
+
+    Example: personalign corpus generate INFP --model openai/gpt-4o-mini --count 20 --out infp
+    """
+    recipe = _recipe(
+        persona, model, base_url,
+        _limits(concurrency, per_minute, max_cost, price_in, price_out, batch), out,
+        profile=profile, scenes={"source": scenes}, count=count, opposite=opposite,
+        dialogues={"prompt": style, "seed": seed}, rejected={"way": rejected},
+        rejected_model={"name": rejected_model, "base_url": rejected_url}
+        if rejected_model else None,
+    )  # fmt: skip
+    _build(recipe, out, yes, False, as_json)
+
+
+@app.command()
+def build(
+    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML).")],
+    out: Annotated[Path | None, typer.Option(help="Default: corpora/<name>.")] = None,
+    max_cost: MaxCost = None,
+    only_estimate: Annotated[bool, typer.Option("--estimate", help="Say the cost only.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Do every step of a recipe that is not done: crawl, profile, scenes, dialogues, pairs.
+
+    Reads a recipe; writes a folder with every step's files, a ledger and a manifest.
+
+    Example: personalign corpus build recipes/corpus.yaml
+    """
+    from personalign.corpus.build import read_recipe
+
+    read = read_recipe(recipe)
+    if max_cost is not None:
+        limits = _checked(type(read.limits), **(read.limits.model_dump() | {"max_cost": max_cost}))
+        read = read.model_copy(update={"limits": limits})
+    _build(read, out or Path("corpora") / read.name, yes, only_estimate, as_json)
+
+
+@app.command()
+def review(
+    pairs: Annotated[Path, typer.Argument(help="File of pairs.")],
+    reviewer: Annotated[str, typer.Option(help="Your name, to decide about pairs.")] = "",
+    apply: Annotated[Path | None, typer.Option(help="Write the pairs that hold to here.")] = None,
+    drop_unseen: Annotated[bool, typer.Option(help="Leave out what nobody has seen.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Accept, edit or reject pairs; say how far reviewers agree; write what holds.
+
+    Reads pairs and the decisions in the folder `reviews` beside them; writes decisions there, and
+    with --apply a new file. The pairs themselves stay as they are.
+
+    Example: personalign corpus review infp/pairs.jsonl --reviewer anna
+    """
+    from personalign.corpus import review as reviewing
+    from personalign.corpus.streams import stream
+    from personalign.records import PreferencePair
+
+    folder = pairs.parent / "reviews"
+    if reviewer:
+        reviewing.review(
+            stream(pairs, PreferencePair), folder, reviewer, lambda p, n: _decide(p, n, reviewer)
+        )
+    found = reviewing.decisions(folder)
+    result: dict[str, Any] = {
+        "reviewed": {name: len(of) for name, of in found.items()},
+        "agreement": [a.model_dump() for a in reviewing.agreement(found)],
+    }
+    if apply:
+        whole = stream(pairs, PreferencePair)
+        done = reviewing.apply(whole, found, apply, "drop" if drop_unseen else "keep")
+        result |= {"applied": done.model_dump(), "file": str(apply)}
+    show(result, as_json)
+
+
+def _decide(pair: PreferencePair, number: int, reviewer: str) -> Decision | None:
+    """Show a pair on the terminal and ask for a decision."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from personalign.corpus.review import Decision, pair_id
+
+    console = Console()
+    console.rule(f"{number + 1}")
+    for message in pair.prompt:
+        console.print(f"[dim]{message.role}:[/dim] {escape(message.content)}")
+    chosen, rejected = pair.chosen[-1].content, pair.rejected[-1].content
+    console.print(f"\n[green]chosen:[/green] {escape(chosen)}")
+    console.print(f"[red]rejected:[/red] {escape(rejected)}\n")
+    key = typer.prompt("a accept, e edit, r reject, q stop", default="a").strip().lower()[:1]
+    name = pair_id(pair)
+    if key == "q":
+        return None
+    if key == "r":
+        note = typer.prompt("why (may be empty)", default="", show_default=False)
+        return Decision(pair=name, reviewer=reviewer, verdict="reject", note=note)
+    if key == "e":
+        new = typer.prompt("chosen", default=chosen, show_default=False)
+        old = typer.prompt("rejected", default=rejected, show_default=False)
+        return Decision(pair=name, reviewer=reviewer, verdict="edit", chosen=new, rejected=old)
+    return Decision(pair=name, reviewer=reviewer, verdict="accept")
+
+
+def _build(recipe: Recipe, out: Path, yes: bool, only: bool, as_json: bool) -> None:
+    from personalign.corpus.build import Build, build_all
+
+    with progress_bars() as announce:
+        work = Build(recipe, out, announce)
+        made = build_all(work, lambda e: _agree(e, work, yes, only, as_json))
+    if made is None:
+        raise typer.Exit(0 if only else 1)
+    if as_json:
+        print(json.dumps(made.model_dump(), indent=1))
+        return
+    rows = [[k, v] for k, v in made.model_dump(exclude={"totals"}).items() if v is not None]
+    table(["", ""], rows + [[f"ledger: {k}", v] for k, v in made.totals.model_dump().items()])
+
+
+def _agree(estimate: Estimate, work: Build, yes: bool, only: bool, as_json: bool) -> bool:
+    """Say what it will take; ask where somebody can answer."""
+    import sys
+
+    said = estimate.model_dump()
+    limit = work.recipe.limits.max_cost
+    if only:
+        show(said, as_json)
+        return False
+    if not as_json:
+        cost = "unknown (no prices given)" if estimate.cost is None else f"{estimate.cost:.2f}"
+        typer.echo(
+            f"about {estimate.requests} requests ({estimate.answered} answered already), "
+            f"{estimate.tokens_in} tokens in, {estimate.tokens_out} out, cost {cost}"
+            + (f", stops at {limit:g}" if limit is not None else ""),
+            err=True,
+        )
+    return yes or not sys.stdin.isatty() or typer.confirm("Start?", default=True)
+
+
+def _limits(
+    concurrency: int,
+    per_minute: int,
+    max_cost: float | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    batch: bool = False,
+) -> Limits:
+    from personalign.corpus.ask import Limits
+
+    limits: Limits = _checked(
+        Limits, concurrency=concurrency, per_minute=per_minute, max_cost=max_cost,
+        price_in=price_in, price_out=price_out, batch=batch,
+    )  # fmt: skip
+    return limits
+
+
+def _model(name: str, base_url: str | None) -> Any:
+    from personalign.corpus.build import ModelChoice
+    from personalign.errors import InputError
+
+    if not name:
+        raise InputError("no model", "name one with --model, as Inspect does")
+    return ModelChoice(name=name, base_url=base_url)
+
+
+def _recipe(
+    persona: str, model: str, base_url: str | None, limits: Limits, out: Path, **more: Any
+) -> Recipe:
+    from personalign.corpus.build import ModelChoice, Recipe
+
+    chosen = ModelChoice(name=model or "none/none", base_url=base_url)
+    recipe: Recipe = _checked(
+        Recipe, name=out.resolve().name, persona=persona, model=chosen, limits=limits, **more
+    )
+    return recipe
+
+
+def _checked(kind: Any, **values: Any) -> Any:
+    """A record from options; what is wrong with one is one line."""
+    from pydantic import ValidationError
+
+    from personalign.errors import InputError
+
+    try:
+        return kind(**values)
+    except ValidationError as e:
+        first: Any = e.errors()[0]
+        option = "--" + str(first["loc"][-1] if first["loc"] else kind.__name__).replace("_", "-")
+        raise InputError(f"{option}: {first['msg']}", "see --help") from e

@@ -1,0 +1,423 @@
+"""All steps of a corpus in order, from one recipe into one folder; finished steps are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import closing
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from inspect_ai.model import Model
+from pydantic import Field, ValidationError, model_validator
+
+from personalign.corpus import profiles, scenes
+from personalign.corpus.ask import Asker, Estimate, Limits, Question, asking, estimate
+from personalign.corpus.crawl import PAGES, Crawl, crawl, pages
+from personalign.corpus.dialogues import Dialogue, Job, Style, generate, plan, question
+from personalign.corpus.ledger import Ledger, Totals
+from personalign.corpus.prompting import prompt
+from personalign.corpus.reject import Rejecting, pair_up
+from personalign.corpus.streams import stream
+from personalign.errors import InputError, PersonalignError
+from personalign.personas import Persona
+from personalign.personas import load as load_persona
+from personalign.records import Record, Scene, read_jsonl, to_jsonl
+from personalign.runs import Run, content_hash, file_hash, write_atomic
+
+__all__ = [
+    "Build",
+    "Built",
+    "ModelChoice",
+    "Recipe",
+    "Scenes",
+    "build_all",
+    "read_recipe",
+    "scenes_of",
+]
+
+R = TypeVar("R")
+Announce = Callable[[str, int], Callable[[int], None]]
+
+
+class ModelChoice(Record):
+    """A model by the name that Inspect gives it, and where it is if that is not known."""
+
+    name: str
+    base_url: str | None = None
+
+
+class Scenes(Record):
+    """Where scenes come from."""
+
+    source: str = "starter/mbti"
+    """`starter/mbti`, a file of scenes or situations, `dailydialog:PATH-or-Hub-id`, or `model`."""
+    topics: tuple[str, ...] = ()
+    """With the source `model`: what to think of situations about."""
+    each: int = Field(default=20, ge=1)
+    """With the source `model`: situations for a topic."""
+    limit: int | None = Field(default=None, ge=1)
+    measure: float = Field(default=0.2, ge=0, lt=1)
+    """Share that is kept for measuring; scenes that bring a split keep it."""
+
+
+class Recipe(Record):
+    """One corpus: who, by which model, about what, and how."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    persona: str
+    opposite: str = ""
+    """The persona of the rejected replies; by default the persona's own opposite."""
+    model: ModelChoice
+    rejected_model: ModelChoice | None = None
+    """Who writes the rejected replies: for the way `base`, the model that is to be trained."""
+    crawl: Crawl | None = None
+    profile: str = ""
+    """A profile file; by default from the crawled pages, or from the persona's own file."""
+    scenes: Scenes = Scenes()
+    count: int = Field(default=100, ge=1)
+    """Dialogues to ask for."""
+    dialogues: Style = Style()
+    rejected: Rejecting = Rejecting()
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _topics_for_model(self) -> Recipe:
+        if self.scenes.source == "model" and not self.scenes.topics:
+            raise ValueError("scenes from a model need topics")
+        return self
+
+
+class Built(Record):
+    """What a build made; `lost` questions were not answered: the same command asks them again."""
+
+    folder: str
+    pages: int | None
+    features: int
+    scenes: int
+    dialogues: dict[str, Any]
+    pairs: dict[str, Any]
+    lost: int
+    totals: Totals
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from a YAML file.
+
+    Raises:
+        InputError: naming the file, the key and what is wrong with it.
+    """
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Recipe.model_validate(data)
+    except OSError as e:
+        raise InputError(f"cannot read recipe {path}: {e.strerror}", "check the path") from e
+    except yaml.YAMLError as e:
+        raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
+    except ValidationError as e:
+        first: Any = e.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "recipe"
+        raise InputError(f"{path}: {key}: {first['msg']}", "see docs/corpus.md") from e
+
+
+class Build:
+    """A recipe at work in a folder. Each step is a method that can be called alone."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        announce: Announce = lambda name, total: lambda done: None,
+        model: Model | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.announce = announce
+        self.persona = load_persona(recipe.persona)
+        self.run = Run(folder)
+        self._model = model
+
+    @cached_property
+    def opposite(self) -> Persona:
+        """Whose replies are rejected."""
+        name = self.recipe.opposite or self.persona.opposite
+        if not name:
+            raise InputError(
+                f"persona {self.persona.name!r} has no opposite", "name one as `opposite`"
+            )
+        return load_persona(name)
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def crawl(self) -> int | None:
+        """Pages, where the recipe has any to crawl."""
+        if self.recipe.crawl is None:
+            return None
+        out = self.folder / "pages"
+        settings = self.recipe.crawl
+        self._step("crawl", {"crawl": settings}, lambda: [_crawled(settings, out)])
+        return sum(1 for _ in pages(out))
+
+    def profile(self) -> profiles.Profile:
+        """`profile.yaml`: from a file, from pages, or from the persona itself."""
+        return self.profile_from(self.folder / "pages" if self.recipe.crawl else None)
+
+    def profile_from(self, crawled_in: Path | None) -> profiles.Profile:
+        """`profile.yaml` from the pages in a folder, unless the recipe names a file."""
+        path = self.folder / "profile.yaml"
+        given = Path(self.recipe.profile) if self.recipe.profile else None
+        crawled = crawled_in / PAGES if crawled_in else None
+        if not given:
+            self._refuse_if_edited("profile", path)
+        source = given or crawled
+        inputs = {
+            "persona": self.persona,
+            "source": file_hash(source) if source and source.exists() else str(source),
+            "model": self.recipe.model if crawled and not given else None,
+            "prompt": prompt("profile").identity,
+        }
+        self._step("profile", inputs, lambda: [profiles.dump(self._profile(given, crawled), path)])
+        return profiles.load(path, self.persona.name)
+
+    def _profile(self, given: Path | None, crawled: Path | None) -> profiles.Profile:
+        if given:
+            return profiles.load(given, self.persona.name)
+        if not crawled:
+            return profiles.from_persona(self.persona)
+        dropped: list[str] = []
+
+        async def work(asker: Asker) -> profiles.Profile:
+            note = dropped.append
+            return await profiles.extract(
+                asker, self.persona, pages(crawled), dropped=lambda u, why: note(f"{u}\t{why}\n")
+            )
+
+        found = self._asked(work)
+        write_atomic(self.folder / "profile.dropped.tsv", "".join(dropped))
+        return found
+
+    def scenes(self) -> list[Scene]:
+        """`scenes.jsonl`, split before anything is written about them."""
+        path = self.folder / "scenes.jsonl"
+        how = self.recipe.scenes
+        source = Path(how.source.removeprefix("dailydialog:"))
+        inputs = {
+            "scenes": how,
+            "source": file_hash(source) if source.is_file() else how.source,
+            "model": self.recipe.model if how.source == "model" else None,
+        }
+        self._step("scenes", inputs, lambda: [write_atomic(path, to_jsonl(self._scenes()))])
+        return read_jsonl(path, Scene)
+
+    def _scenes(self) -> list[Scene]:
+        how = self.recipe.scenes
+        return _gathered(how, lambda: self._asked(lambda a: scenes.write(a, how.topics, how.each)))
+
+    def dialogues(self) -> dict[str, Any]:
+        """`dialogues.jsonl` and what was refused, in `dialogues.rejected.jsonl`."""
+        inputs = {
+            "profile": file_hash(self.folder / "profile.yaml"),
+            "scenes": file_hash(self.folder / "scenes.jsonl"),
+            "style": self.recipe.dialogues,
+            "prompt": prompt(self.recipe.dialogues.prompt).identity,
+            "count": self.recipe.count,
+            "persona": self.persona,
+            "model": self.recipe.model,
+            "limit": self.recipe.scenes.limit,
+        }
+        done = self.announce(f"dialogues of {self.persona.name}", self.recipe.count)
+
+        def work() -> Iterable[Path]:
+            style = self.recipe.dialogues
+            counts = self._asked(lambda a: generate(a, self.jobs(), style, self.folder, done))
+            yield from self._files("dialogues", counts)
+
+        return self._counted("dialogues", inputs, work)
+
+    def jobs(self) -> Iterator[Job]:
+        """The dialogues that the recipe asks for."""
+        profile = profiles.load(self.folder / "profile.yaml", self.persona.name)
+        return self._jobs(profile, read_jsonl(self.folder / "scenes.jsonl", Scene))
+
+    def _jobs(self, profile: profiles.Profile, known: list[Scene]) -> Iterator[Job]:
+        places = scenes.select(known, "build", self.recipe.scenes.limit)
+        seed = self.recipe.dialogues.seed
+        return plan(self.persona, profile, places, self.recipe.count, seed)
+
+    def pairs(self) -> dict[str, Any]:
+        """`pairs.jsonl`: one pair for every reply of the persona that got a counterpart."""
+        path = self.folder / "dialogues.jsonl"
+        inputs = {
+            "dialogues": file_hash(path),
+            "rejected": self.recipe.rejected,
+            "prompt": prompt(self.recipe.rejected.way).identity,
+            "opposite": self.opposite,
+            "model": self.recipe.rejected_model or self.recipe.model,
+        }
+        total = sum(len(d.turns) // 2 for d in stream(path, Dialogue))
+        done = self.announce("rejected replies", total)
+
+        def work() -> Iterable[Path]:
+            how, said = self.recipe.rejected, stream(path, Dialogue)
+            couple = (self.persona, self.opposite)
+            counts = self._asked(
+                lambda a: pair_up(a, said, how, *couple, self.folder, done),
+                self.recipe.rejected_model,
+            )
+            yield from self._files("pairs", counts)
+
+        return self._counted("pairs", inputs, work)
+
+    def estimate(self) -> Estimate:
+        """What is still to be asked, before it is; what is not there yet is taken as usual."""
+
+        async def work(asker: Asker) -> Estimate:
+            asked = [self._profile_questions(), self._scene_questions(), self._dialogue_questions()]
+            return estimate(chain.from_iterable(asked), asker) + self._pairs_estimate(asker)
+
+        return self._asked(work)
+
+    def _profile_questions(self) -> Iterator[Question]:
+        if self.recipe.crawl and not self.recipe.profile:
+            crawled = pages(self.folder / "pages")
+            yield from (q for _, _, q in profiles.questions(self.persona, crawled))
+
+    def _scene_questions(self) -> Iterator[Question]:
+        how = self.recipe.scenes
+        yield from scenes.questions(how.topics, how.each) if how.source == "model" else ()
+
+    def _dialogue_questions(self) -> Iterator[Question]:
+        style = self.recipe.dialogues
+        if all((self.folder / f).exists() for f in ("profile.yaml", "scenes.jsonl")):
+            jobs = self.jobs()
+        else:
+            jobs = self._jobs(profiles.from_persona(self.persona), scenes.load("starter/mbti"))
+        how = prompt(style.prompt)
+        yield from (question(job, style, how) for job in jobs)
+
+    def _pairs_estimate(self, asker: Asker) -> Estimate:
+        """Rejected replies: how many there will be, and each sees about half of its dialogue."""
+        style, limits = self.recipe.dialogues, asker.limits
+        replies = self.recipe.count * sum(style.replies) // 2
+        tokens_in, tokens_out = replies * (400 + style.max_tokens // 4), replies * 80
+        priced = limits.price_in is not None and limits.price_out is not None
+        cost = limits.cost(tokens_in, tokens_out) if priced else None
+        return Estimate(requests=replies, tokens_in=tokens_in, tokens_out=tokens_out, cost=cost)
+
+    # -- how steps are done ---------------------------------------------------------------------
+
+    def _refuse_if_edited(self, step: str, path: Path) -> None:
+        """A file that somebody edited is not written over."""
+        files = self.run.manifest["steps"].get(step, {}).get("files", {})
+        digest = files.get(path.name)
+        if digest and path.exists() and file_hash(path) != digest:
+            raise InputError(
+                f"{path} was edited since it was written",
+                f"copy it elsewhere and name the copy as `{step}`, or delete it",
+            )
+
+    def _step(self, name: str, inputs: dict[str, Any], work: Callable[[], Iterable[Path]]) -> None:
+        self.run.step(name, {k: _hashed(v) for k, v in inputs.items()}, work)
+
+    def _counted(
+        self, name: str, inputs: dict[str, Any], work: Callable[[], Iterable[Path]]
+    ) -> dict[str, Any]:
+        """A step whose counts are kept; with lost questions it is not done."""
+        self._step(name, inputs, work)
+        path = self.folder / f"{name}.counts.json"
+        counts: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if counts["lost"]:
+            self.run.manifest["steps"].pop(name)
+            self.run.save()
+        return counts
+
+    def _files(self, name: str, counts: Record) -> Iterable[Path]:
+        yield write_atomic(self.folder / f"{name}.counts.json", counts.model_dump_json() + "\n")
+        yield self.folder / f"{name}.jsonl"
+        yield self.folder / f"{name}.rejected.jsonl"
+
+    def _asked(self, work: Callable[[Asker], Awaitable[R]], choice: ModelChoice | None = None) -> R:
+        chosen = choice or self.recipe.model
+
+        model = self._model or chosen.name
+        return ask_with(
+            work, model, chosen.base_url, self.folder / "ledger.sqlite", self.recipe.limits
+        )
+
+
+def ask_with(
+    work: Callable[[Asker], Awaitable[R]],
+    model: str | Model,
+    base_url: str | None,
+    ledger_path: Path,
+    limits: Limits,
+) -> R:
+    """Do asynchronous work with a model that is open as long as the work takes."""
+
+    async def session() -> R:
+        with closing(Ledger(ledger_path)) as ledger:
+            async with asking(model, ledger, limits, base_url) as asker:
+                return await work(asker)
+
+    return asyncio.run(session())
+
+
+def scenes_of(how: Scenes, out: Path, model: ModelChoice | None) -> list[Scene]:
+    """Scenes alone, written to a file; those of a model with a ledger beside it."""
+
+    def written() -> list[str]:
+        name, url = (model.name, model.base_url) if model else ("none/none", None)
+        ledger = out.parent / "ledger.sqlite"
+        return ask_with(
+            lambda a: scenes.write(a, how.topics, how.each), name, url, ledger, Limits()
+        )
+
+    found = _gathered(how, written)
+    write_atomic(out, to_jsonl(found))
+    return found
+
+
+def _gathered(how: Scenes, written: Callable[[], list[str]]) -> list[Scene]:
+    if how.source != "model":
+        return scenes.gather(how.source, how.measure)
+    return scenes.make([(text, "") for text in written()], "written", how.measure)
+
+
+def build_all(build: Build, agree: Callable[[Estimate], bool] = lambda e: True) -> Built | None:
+    """Every step of a recipe; None where the estimate was not agreed to."""
+    with build.run.locked():
+        crawled = build.crawl()
+        if not agree(build.estimate()):
+            return None
+        profile = build.profile()
+        known = build.scenes()
+        written = build.dialogues()
+        paired = build.pairs()
+        with closing(Ledger(build.folder / "ledger.sqlite")) as ledger:
+            totals = ledger.totals()
+    return Built(
+        folder=str(build.folder),
+        pages=crawled,
+        features=len(profile.features),
+        scenes=len(known),
+        dialogues=written,
+        pairs=paired,
+        lost=written["lost"] + paired["lost"],
+        totals=totals,
+    )
+
+
+def _crawled(settings: Crawl, out: Path) -> Path:
+    result = crawl(settings, out)
+    if not result.pages:
+        raise PersonalignError(
+            f"no page could be taken into {out}", f"see why in {out / 'failures.jsonl'}"
+        )
+    return out / PAGES
+
+
+def _hashed(value: Any) -> str:
+    return content_hash(value)

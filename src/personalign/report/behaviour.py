@@ -1,0 +1,91 @@
+"""The persona's reply against its opposite's: margin, share preferred, share moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from personalign.psychometrics.verify import Margin
+from personalign.report import figures
+from personalign.report.findings import Findings
+from personalign.report.layout import Drawing, Group, interval, row, some, told, yes
+from personalign.report.margins import base_margin
+from personalign.report.tables import Show, table
+from personalign.report.words import Words, percent, signed
+
+__all__ = ["behaviour"]
+
+SHOWN: Mapping[str, Show] = {
+    "arm": str,
+    "scenes": str,
+    "mean_shown": str,
+    "preferred_shown": str,
+    "moved_shown": str,
+}
+
+
+def behaviour(words: Words, found: Findings) -> list[Group]:
+    """The persona's reply against its opposite's: the margin, and shares that tell it plainly."""
+    parts = []
+    for persona in found.personas:
+        rows = list(_margin_rows(words, found, persona))
+        if rows:
+            drawn = (
+                _margin_figure(words, persona, rows),
+                _share_figure(words, persona, rows, "preferred"),
+                _share_figure(words, persona, rows, "moved"),
+            )
+            shown = table(words, "margins", rows, SHOWN, words("table.margins", persona=persona))
+            parts.append(Group(persona, some(*drawn), some(shown)))
+    return parts
+
+
+def _margin_rows(words: Words, found: Findings, persona: str) -> Iterator[dict[str, Any]]:
+    if before := base_margin(found, persona):
+        yield _margin_row(words, persona, "base", before, "")
+    for v in found.verifications:
+        if v.persona == persona and v.margin:
+            yield _margin_row(words, persona, v.condition, v.margin, yes(v.verdict == "confirmed"))
+
+
+def _margin_row(
+    words: Words, persona: str, condition: str, m: Margin, verified: str
+) -> dict[str, Any]:
+    moved = m.moved or (None, None, None)
+    row = {
+        "persona": persona,
+        "condition": condition,
+        "arm": words.name("condition", condition),
+        "verified": verified,
+        "scenes": m.scenes,
+        "mean": m.mean,
+        "low": m.low,
+        "high": m.high,
+    }
+    for name, share in (("preferred", m.preferred), ("moved", moved)):
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), share, strict=True))
+        row[f"{name}_shown"] = interval(*share, percent) if share[0] is not None else "–"
+    return row | {"mean_shown": interval(m.mean, m.low, m.high, signed)}
+
+
+def _margin_figure(words: Words, persona: str, rows: list[dict[str, Any]]) -> Drawing:
+    drawn = [row(r["arm"], r, "mean", "low", "high", r["mean_shown"]) for r in rows]
+    alt = words("alt.margin", persona=persona) + told(drawn)
+    svg = figures.intervals(drawn, alt, words("axis.margin"), line=0)
+    return Drawing(words("figure.margin"), svg)
+
+
+def _share_figure(
+    words: Words, persona: str, rows: list[dict[str, Any]], name: str
+) -> Drawing | None:
+    drawn = [
+        row(r["arm"], r, name, f"{name}_low", f"{name}_high", r[f"{name}_shown"])
+        for r in rows
+        if r[name] is not None
+    ]
+    if not drawn:
+        return None
+    alt = words(f"alt.{name}", persona=persona) + told(drawn)
+    axis, caption = words("axis.scenes"), words(f"figure.{name}", persona=persona)
+    svg = figures.intervals(drawn, alt, axis, span=(-3, 103), line=50, scale=100)
+    return Drawing(caption, svg)

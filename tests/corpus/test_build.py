@@ -1,0 +1,240 @@
+"""The whole chain over HTTP: a site and a model on loopback, one recipe, one folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import website
+from provider import MODEL, serve
+from typer.testing import CliRunner
+
+from personalign.corpus import scenes
+from personalign.corpus.build import Build, Built, Recipe, build_all, read_recipe
+from personalign.corpus.dialogues import Dialogue
+from personalign.corpus.streams import stream
+from personalign.errors import CorpusError, InputError, PersonalignError
+from personalign.records import PreferencePair, Scene, read_jsonl
+
+LIMITS = {"concurrency": 8, "backoff": 0.02, "attempts": 3, "timeout": 5}
+
+
+def recipe(files: tuple[Path, Path], url: str, **more: Any) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "test",
+            "persona": str(files[0]),
+            "opposite": str(files[1]),
+            "model": {"name": MODEL, "base_url": url},
+            "scenes": {"source": "starter/mbti", "limit": 10},
+            "count": 6,
+            "limits": LIMITS,
+        }
+        | more
+    )
+
+
+def built(work: Build) -> Built:
+    made = build_all(work)
+    assert made is not None
+    return made
+
+
+def test_the_whole_chain(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
+    pytest.importorskip("scrapy")
+    out = tmp_path / "out"
+    with serve() as server, website.serve() as (site, _):
+        more = {"crawl": {"urls": [f"{site}/"], "pages": 4, "delay": 0, "allow_local": True}}
+        plan = recipe(persona_files, server.url, **more)
+        made = built(Build(plan, out))
+        asked = server.requests
+        again = built(Build(plan, out))
+        assert server.requests == asked
+    assert made == again
+    assert (made.pages, made.features, made.lost) == (4, 2, 0)
+    assert made.totals.requests == made.totals.answers == asked == 4 + 6 + 18
+    pairs = read_jsonl(out / "pairs.jsonl", PreferencePair)
+    assert len(pairs) == 18
+    assert {p.origin["feature"] for p in pairs} <= {
+        "They recharge alone after company.",
+        "They notice small signs of distress in others.",
+        "Mira tends a small garden and speaks little.",
+    }
+    assert all(p.chosen != p.rejected for p in pairs)
+    building = {s.id for s in read_jsonl(out / "scenes.jsonl", Scene) if s.split == "build"}
+    assert {p.origin["scene"] for p in pairs} <= building
+
+
+def test_only_what_changed_is_done_again(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
+    with serve() as server:
+        built(Build(recipe(persona_files, server.url), tmp_path / "out"))
+        first = server.requests
+        more = {"rejected": {"way": "inversion"}}
+        built(Build(recipe(persona_files, server.url, **more), tmp_path / "out"))
+        assert server.requests == first + 18
+        more = {"count": 8}
+        made = built(Build(recipe(persona_files, server.url, **more), tmp_path / "out"))
+        assert server.requests == first + 18 + 2 + 6
+    assert made.pairs["pairs"] == 24
+
+
+def test_lost_questions_leave_a_step_open(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
+    plan_of = {0: "400"}.get
+    with serve(faults=plan_of) as server:
+        plan = recipe(persona_files, server.url)
+        assert built(Build(plan, tmp_path / "out")).lost == 1
+        assert built(Build(plan, tmp_path / "out")).lost == 0
+    assert sum(1 for _ in stream(tmp_path / "out" / "dialogues.jsonl", Dialogue)) == 6
+
+
+def test_an_edited_profile_is_not_written_over(
+    tmp_path: Path, persona_files: tuple[Path, Path]
+) -> None:
+    with serve() as server:
+        plan = recipe(persona_files, server.url)
+        built(Build(plan, tmp_path / "out"))
+        path = tmp_path / "out" / "profile.yaml"
+        path.write_text(path.read_text().replace("peace", "long walks"))
+        with pytest.raises(InputError, match="was edited"):
+            built(Build(plan, tmp_path / "out"))
+        own = tmp_path / "own.yaml"
+        path.rename(own)
+        plan = recipe(persona_files, server.url, profile=str(own))
+        built(Build(plan, tmp_path / "out"))
+    said = (tmp_path / "out" / "pairs.jsonl").read_text()
+    assert "long walks" in said
+
+
+def test_the_estimate_is_near_and_comes_first(
+    tmp_path: Path, persona_files: tuple[Path, Path]
+) -> None:
+    priced = LIMITS | {"price_in": 1.0, "price_out": 2.0}
+    with serve() as server:
+        plan = recipe(persona_files, server.url, limits=priced)
+        seen = []
+        assert build_all(Build(plan, tmp_path / "out"), lambda e: bool(seen.append(e))) is None
+        assert server.requests == 0
+        (first,) = seen
+        assert first.requests == 6 + 6 * 7
+        assert first.cost is not None
+        assert first.cost > 0
+        build_all(Build(plan, tmp_path / "out"))
+        build_all(Build(plan, tmp_path / "out"), lambda e: bool(seen.append(e)))
+    assert seen[1].answered == 6
+
+
+def test_scenes_from_a_model(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
+    how = {"source": "model", "topics": ["neighbours", "school"], "each": 20, "measure": 0.3}
+    with serve() as server:
+        work = Build(recipe(persona_files, server.url, scenes=how), tmp_path / "out")
+        found = work.scenes()
+    assert server.requests == 4
+    assert {s.split for s in found} == {"build", "measure"}
+    assert len({s.id for s in found}) == len(found) >= 10
+
+
+def test_a_scene_never_changes_sides_when_more_come() -> None:
+    texts = [(f"My neighbour number {i} sings {'la ' * (i % 9)}at {i} every night.", "") for i in
+             range(60)]  # fmt: skip
+    few = {s.id: s.split for s in scenes.make(texts[:30], "x")}
+    many = {s.id: s.split for s in scenes.make(texts, "x")}
+    assert few.items() <= many.items()
+
+
+def test_near_copies_of_a_situation_are_one() -> None:
+    one = "My landlord wants to raise the rent by a third from the first of May onwards"
+    texts = [one, one + "!", one.upper(), "Something else entirely happened at school today"]
+    assert len(scenes.make([(t, "") for t in texts], "x")) == 2
+
+
+def test_situations_from_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("First thing that happened.\n\nSecond thing.\n")
+    (tmp_path / "b.json").write_text('{"x": "First.", "y": "Second."}')
+    (tmp_path / "c.json").write_text('[{"x": 1}]')
+    assert len(scenes.situations(tmp_path / "a.txt")) == 2
+    assert scenes.situations(tmp_path / "b.json") == ["First.", "Second."]
+    with pytest.raises(CorpusError, match="not a list or object"):
+        scenes.situations(tmp_path / "c.json")
+
+
+def test_the_original_systems_situations_load(shared_data: Path) -> None:
+    path = shared_data / "lapd_personaagent" / "seed_data" / "random_situations.json"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    found = scenes.gather(str(path))
+    assert len(found) >= 2900
+    assert 0.15 < sum(s.split == "measure" for s in found) / len(found) < 0.25
+    assert len({s.area for s in found}) >= 10
+
+
+def test_daily_dialog_loads(shared_data: Path) -> None:
+    folder = shared_data / "dailydialog"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    found = scenes.gather(f"dailydialog:{folder}")
+    assert len(found) >= 1500
+    assert {"work", "travel", "health"} <= {s.area for s in found}
+    assert not any(" ?" in s.prompt[0].content for s in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: x\nmodel: {name: m}\n", "persona"),
+        ("name: x\npersona: INFP\nmodel: {name: m}\ncolour: red\n", "colour"),
+        ("name: x\npersona: INFP\nmodel: {name: m}\nscenes: {source: model}\n", "topics"),
+        (": :", "not YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_recipe(path)
+
+
+def test_an_unknown_provider_is_one_line(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
+    plan = recipe(persona_files, "").model_copy(update={"model": {"name": "nobody/x"}})
+    plan = Recipe.model_validate(plan.model_dump() | {"model": {"name": "nobody/x"}})
+    with pytest.raises(PersonalignError, match="nobody/x"):
+        build_all(Build(plan, tmp_path / "out"))
+
+
+def test_the_commands(
+    tmp_path: Path, persona_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command line a step, as in docs/corpus.md."""
+    pytest.importorskip("scrapy")
+    from personalign.cli.pipeline import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, keys: str | None = None) -> Any:
+        done = CliRunner().invoke(app, [*arguments, "--json"], input=keys, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        text = done.stdout
+        return json.loads(text[text.rindex("\n{") if "\n{" in text else 0 :])
+
+    with serve() as server, website.serve() as (site, _):
+        model = ("--model", MODEL, "--base-url", server.url)
+        done = run("crawl", f"{site}/", "--out", "pages", "--allow-local", "--delay", "0",
+                   "--pages", "3")  # fmt: skip
+        assert done["pages"] == 3
+        done = run("profile", "quiet.yaml", "--pages", "pages", "--out", "q", *model)
+        assert done["features"] == 2
+        done = run("scenes", "model", "--topic", "home", "--topic", "work", "--out",
+                   "scenes.jsonl", *model)  # fmt: skip
+        assert done["scenes"] >= 8
+        done = run("generate", "quiet.yaml", "--opposite", "loud.yaml", "--profile",
+                   "q/profile.yaml", "--scenes", "scenes.jsonl", "--count", "3", "--out", "q",
+                   *model)  # fmt: skip
+        assert done["pairs"]["pairs"] == 9
+    done = run("review", "q/pairs.jsonl", "--reviewer", "anna", "--apply", "q/reviewed.jsonl",
+               keys="a\nr\ntoo loud\ne\nBetter said.\nWorse said, but longer.\nq\n")  # fmt: skip
+    assert done["reviewed"] == {"anna": 3}
+    assert done["applied"] == {
+        "pairs": 9, "accepted": 1, "edited": 1, "rejected": 1, "unseen": 6,
+    }  # fmt: skip
+    assert "Better said." in (tmp_path / "q" / "reviewed.jsonl").read_text()

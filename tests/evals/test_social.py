@@ -1,0 +1,70 @@
+"""Social items: the shipped set, the real benchmark's files, the rule of scoring."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from personalign.errors import CorpusError
+from personalign.evals import social
+from personalign.models.local import LocalModel
+
+
+def test_shipped_set_is_balanced() -> None:
+    items = social.read()
+    assert len(items) >= 60
+    assert len({i.id for i in items}) == len(items)
+    labels = Counter(i.label for i in items)
+    assert set(labels) == {0, 1, 2}
+    assert max(labels.values()) - min(labels.values()) <= 2
+    longest = sum(max(range(3), key=lambda k: len(i.answers[k])) == i.label for i in items)
+    assert longest / len(items) < 0.45
+
+
+def test_the_choice_is_the_likeliest_answer(embedded: LocalModel) -> None:
+    items = social.read()[:6]
+    for form in ("chat", "plain"):
+        chosen = social.choices(embedded, items, None, None, form)  # type: ignore[arg-type]
+        for item, choice in zip(items, chosen, strict=True):
+            assert choice == alone(embedded, item, form)
+
+
+def alone(local: LocalModel, item: social.SocialItem, form: str) -> int:
+    if form == "plain":
+        tree = social.plain_tree(local.tokenizer, item)
+    else:
+        tree = social.reply_tree(local.tokenizer, social._prompt(item, None), item.answers)
+    sums = []
+    with torch.no_grad():
+        for branch in tree.branches:
+            logits = local.model(torch.tensor([tree.prompt + branch])).logits[0].log_softmax(-1)
+            at = range(len(tree.prompt) - 1, len(tree.prompt) + len(branch) - 1)
+            sums.append(sum(float(logits[i, t]) for i, t in zip(at, branch, strict=True)))
+    return max(range(len(sums)), key=sums.__getitem__)
+
+
+def test_results_of_the_shipped_set_have_its_name() -> None:
+    assert social.task_name("starter") == "starter-social"
+    assert social.task_name("../somewhere") == "socialiqa"
+
+
+def test_real_dev_set(shared_data: Path, embedded: LocalModel) -> None:
+    items = social.read(str(shared_data / "socialiqa"))
+    assert len(items) == 1954
+    assert Counter(i.label for i in items) == {0: 643, 1: 654, 2: 657}
+    chosen = social.choices(embedded, items[:60], None, None, "plain")
+    right = sum(c == i.label for c, i in zip(chosen, items, strict=False))
+    assert 15 <= right <= 40  # a model of this size is a little above chance, not at 0 or 1
+
+
+def test_labels_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    (tmp_path / "dev.jsonl").write_text('{"context": "c", "question": "q"}\n')
+    (tmp_path / "dev-labels.lst").write_text("1\n2\n")
+    with pytest.raises(CorpusError, match=r"1 items and .* 2 labels"):
+        social.read(str(tmp_path))
+    (tmp_path / "dev-labels.lst").write_text("1\n")
+    with pytest.raises(CorpusError, match=r"dev\.jsonl:1: 'answerA'"):
+        social.read(str(tmp_path))

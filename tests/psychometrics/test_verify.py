@@ -1,0 +1,125 @@
+"""Verdicts: planted truth is found, absence of it is called indeterminate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from personalign.errors import InputError
+from personalign.personas import TYPES, catalog, load
+from personalign.psychometrics.inventory import PairInventory, Scale, StatementPair
+from personalign.psychometrics.verify import (
+    Verification,
+    behaviour_positions,
+    statement_positions,
+    verify,
+)
+
+SCALES = ("EI", "SN", "TF", "JP")
+INFP = {"EI": -1, "SN": 1, "TF": -1, "JP": -1}
+
+
+def positions(shift: dict[str, float], units: int, seed: int, noise: float = 0.1) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    draws = {s: shift.get(s, 0.0) + noise * rng.standard_normal(units) for s in SCALES}
+    return pd.DataFrame(draws, index=[f"u{k}" for k in range(units)])
+
+
+def check(shift: dict[str, float], seed: int = 0, measures: tuple[str, ...] = ("behaviour",)) -> Verification:
+    base = {m: positions({}, 24, seed + k) for k, m in enumerate(measures)}
+    asked = {m: positions(shift, 24, seed + 100 + k) for k, m in enumerate(measures)}
+    return verify(load("INFP"), "adapter", base, asked, None, seed=seed)
+
+
+def test_a_planted_persona_is_confirmed() -> None:
+    found = check({s: 0.3 * d for s, d in INFP.items()}, measures=("behaviour", "statements"))
+    assert found.verdict == "confirmed"
+    for scale in found.scales:
+        assert scale.verdict == "confirmed"
+        for shift in scale.shifts:
+            assert shift.low < shift.shift < shift.high
+            assert shift.probability > 0.999
+
+
+def test_the_opposite_is_contradicted() -> None:
+    found = check({s: -0.3 * d for s, d in INFP.items()})
+    assert found.verdict == "contradicted"
+    assert {s.verdict for s in found.scales} == {"contradicted"}
+
+
+def test_one_wrong_letter_contradicts_the_persona_and_names_it() -> None:
+    found = check({**{s: 0.3 * d for s, d in INFP.items()}, "SN": -0.3})
+    verdicts = {s.scale: s.verdict for s in found.scales}
+    assert verdicts == {"EI": "confirmed", "SN": "contradicted", "TF": "confirmed", "JP": "confirmed"}
+    assert found.verdict == "contradicted"
+
+
+def test_no_effect_is_rarely_called_one() -> None:
+    called = [
+        scale.verdict != "indeterminate" for seed in range(60) for scale in check({}, seed).scales
+    ]
+    assert np.mean(called) < 0.12  # 5 % by design; a small sample's percentile interval is narrow
+
+
+def test_measures_that_disagree_are_indeterminate() -> None:
+    base = {m: positions({}, 24, k) for k, m in enumerate(("behaviour", "statements"))}
+    asked = {"behaviour": positions({"EI": -0.5}, 24, 7), "statements": positions({"EI": 0.5}, 24, 8)}
+    found = verify(load("INFP"), "adapter", base, asked, None, seed=0)
+    assert found.scales[0].verdict == "indeterminate"
+
+
+def test_same_seed_same_verdict() -> None:
+    assert check({"EI": 0.05}) == check({"EI": 0.05})
+
+
+def test_nothing_measured_is_an_error() -> None:
+    with pytest.raises(InputError, match="nothing was measured"):
+        verify(load("INFP"), "adapter", {}, {}, None, seed=0)
+
+
+def test_behaviour_positions_are_contrasts_of_poles() -> None:
+    rows = pd.DataFrame(
+        [
+            {"sample": "s", "metric": f"reply:{t}", "value": 2.0 * (t[0] == "E") - (t[2] == "T")}
+            for t in TYPES
+        ]
+    )
+    found = behaviour_positions(rows, catalog()).loc["s"]
+    assert found.to_dict() == pytest.approx({"EI": 2.0, "JP": 0.0, "SN": 0.0, "TF": -1.0})
+
+
+def test_statement_positions_undo_the_order_of_poles() -> None:
+    items = tuple(
+        StatementPair(id=f"i{k}", scale="EI", first="a", second="b", first_pole=pole)
+        for k, pole in enumerate("EI")
+    )
+    scale = Scale(positive="E", negative="I", title="t")
+    head = {"name": "n", "kind": "pairs", "version": 1, "licence": "l", "source": "s"}
+    inventory = PairInventory(**head, instructions="i", scales={"EI": scale}, items=items)
+    rows = pd.DataFrame(
+        [
+            {"sample": "i0", "metric": f"{side}:{k}", "value": v + k}
+            for side, v in (("first", 3.0), ("second", 1.0))
+            for k in (0, 1)
+        ]
+        + [
+            {"sample": "i1", "metric": f"{side}:{k}", "value": v}
+            for side, v in (("first", 3.0), ("second", 1.0))
+            for k in (0, 1)
+        ]
+    )
+    found = statement_positions(rows, inventory)
+    assert found["EI"].to_dict() == {"i0": 2.0, "i1": -2.0}
+
+
+def test_margin_counts_scenes_moved_and_preferred() -> None:
+    base = pd.Series([-1.0, -1.0, -1.0, 0.5])
+    asked = pd.Series([0.5, 0.2, -0.5, 0.1])
+    at = {"behaviour": positions({}, 4, 0)}
+    found = verify(load("INFP"), "adapter", at, at, (base, asked), seed=0).margin
+    assert found is not None
+    assert found.preferred[0] == 0.75
+    assert found.moved is not None
+    assert found.moved[0] == 0.75
+    assert 0.3 < found.moved[1] < 0.75 < found.moved[2] < 0.96  # Wilson, 3 of 4

@@ -1,0 +1,172 @@
+"""A small synthetic run folder: real analysis and verification of made-up scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from personalign.analysis.summary import analyse
+from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
+from personalign.records import Message, PreferencePair, ScoreRow, Transcript, to_jsonl
+
+EVIL = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)> </script>"
+PERSONAS = {"INFP": "ESTJ", "ESTJ": "INFP"}
+CONDITIONS = ("base", "prompted", "adapter", "prompted+adapter")
+POLES = {"EI": "EI", "SN": "NS", "TF": "TF", "JP": "JP"}
+STRENGTH = {"base": 0.0, "prompted": 0.05, "adapter": 0.5, "prompted+adapter": 0.6}
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Path]:
+    """Writes a run folder; `scenes` and `items` size it."""
+    return write_run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run folder. Tests must not change it."""
+    return write_run(tmp_path_factory.mktemp("runs") / "synthetic")
+
+
+def write_run(path: Path, scenes: int = 12, items: int = 60) -> Path:
+    path.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame([r.model_dump() for r in _rows(rng, scenes, items)])
+    frame.to_parquet(path / "scores.parquet")
+    outcomes = frame[frame["task"] != "behaviour"]
+    (path / "analysis.json").write_text(analyse(outcomes, draws=500).model_dump_json())
+    verifications = [_verification(p, c).model_dump(mode="json") for p, c in _arms() if p]
+    _dump(path / "verification.json", {"verifications": verifications})
+    for persona, condition in _arms():
+        lines = [_transcript(persona, condition, k) for k in range(scenes)]
+        slug = f"{persona}-{condition}" if persona else condition
+        _write(path / "replies" / f"{slug}.jsonl", to_jsonl(lines))
+    for persona, opposite in PERSONAS.items():
+        _write(path / "pairs" / f"{persona}.jsonl", to_jsonl([_pair(persona, opposite)]))
+        _dump(path / "adapters" / persona / "history.json", _history())
+    _dump(path / "manifest.json", _manifest())
+    return path
+
+
+def _arms() -> Iterator[tuple[str, Any]]:
+    yield "", "base"
+    for persona in PERSONAS:
+        for condition in CONDITIONS[1:]:
+            yield persona, condition
+
+
+def _rows(rng: np.random.Generator, scenes: int, items: int) -> Iterator[ScoreRow]:
+    for persona, condition in _arms():
+        common = {"run": "synthetic", "base_model": "toy@1", "persona": persona}
+        common["condition"] = condition
+        side = {"INFP": 1, "ESTJ": -1, "": 0}[persona] * STRENGTH[condition]
+        for k in range(scenes):
+            scene = {"task": "behaviour", "sample": f"work-{k:02}", "cluster": f"work-{k:02}"}
+            for name, sign in (("INFP", 1), ("ESTJ", -1)):
+                value = -3 + sign * side + rng.normal(0, 0.2)
+                yield ScoreRow(**common, **scene, metric=f"reply:{name}", value=value)
+        for k in range(items):
+            item = {"task": "starter-social", "sample": f"social-{k:03}", "cluster": f"s{k}"}
+            lost = k == 7 and condition == "prompted"
+            right = float(rng.random() < 0.6 - 0.1 * (condition == "prompted"))
+            value, state = (None, "unparsed") if lost else (right, "ok")
+            yield ScoreRow(**common, **item, metric="correct", value=value, state=state)
+
+
+def _verification(persona: str, condition: Any) -> Verification:
+    strength = STRENGTH[condition]
+    side = 1 if persona == "ESTJ" else -1
+    verdict: Any = "confirmed" if strength > 0.1 else "indeterminate"
+    scales = []
+    for k, (scale, poles) in enumerate(POLES.items()):
+        target = persona[k]
+        way = 1 if poles[0] == target else -1
+        shifts = [
+            Shift(
+                measure=measure, units=12, base=0.1, position=way * strength,
+                shift=way * strength * (1 + 0.2 * k), low=way * strength * (1 + 0.2 * k) - 0.08,
+                high=way * strength * (1 + 0.2 * k) + 0.08, probability=0.99, verdict=verdict,
+            )
+            for measure in ("behaviour", "statements")
+        ]  # fmt: skip
+        scales.append(ScaleVerdict(scale=scale, target=target, shifts=shifts, verdict=verdict))
+    preferred = (0.92, 0.65, 0.99) if strength > 0.1 else (0.5, 0.25, 0.75)
+    margin = Margin(
+        scenes=12, mean=strength * 2, low=strength * 2 - 0.1, high=strength * 2 + 0.1,
+        preferred=preferred, moved=(1.0, 0.76, 1.0),
+    )  # fmt: skip
+    assert side
+    return Verification(
+        persona=persona, condition=condition, scales=tuple(scales), margin=margin,
+        verdict=verdict, seed=0,
+    )  # fmt: skip
+
+
+def _transcript(persona: str, condition: Any, k: int) -> Transcript:
+    said = EVIL if (persona, condition, k) == ("INFP", "adapter", 0) else ""
+    said = said or f"Reply {k} of {persona or 'nobody'} under {condition}. " + "I would wait. " * 12
+    prompt = f"Situation number {k}: my neighbour asked me to help him move on Saturday."
+    return Transcript(
+        persona=persona, condition=condition, task="replies", sample=f"work-{k:02}",
+        prompt=(Message(role="user", content=prompt),), reply=said, tokens=40, seed=k,
+    )  # fmt: skip
+
+
+def _pair(persona: str, opposite: str) -> PreferencePair:
+    def said(text: str) -> tuple[Message, ...]:
+        return (Message(role="assistant", content=text),)
+
+    origin: dict[str, Any] = {"scene": "x", "persona": persona, "opposite": opposite}
+    user = (Message(role="user", content="?"),)
+    return PreferencePair(prompt=user, chosen=said("a"), rejected=said("b"), origin=origin)
+
+
+def _history() -> list[dict[str, float]]:
+    return [
+        {
+            "step": k,
+            "loss": 0.693 * 0.8**k,
+            "rewards/accuracies": min(1.0, 0.5 + 0.08 * k),
+            "rewards/margins": 0.3 * k,
+            "logps/chosen": -100 + k,
+        }
+        for k in range(1, 11)
+    ]
+
+
+def _manifest() -> dict[str, Any]:
+    study = {
+        "name": "synthetic",
+        "base": "embedded",
+        "corpus": "starter/mbti",
+        "personas": list(PERSONAS),
+        "conditions": list(CONDITIONS),
+        "training": {"epochs": 2, "learning_rate": 1e-3, "lora": {"rank": 16}},
+        "measures": {"scenes": 12, "replies": 12, "temperature": 0.2},
+        "seed": 0,
+    }
+    step = {"inputs": "a" * 64, "files": {"scores.parquet": "b" * 64}, "seconds": 1.25}
+    step["finished"] = "2026-01-01T00:00:00+00:00"
+    return {
+        "run": "synthetic",
+        "study": study,
+        "base_model": "toy@1",
+        "environment": {"python": "3.11", "cores": 2, "packages": {"torch": "2.8.0"}},
+        "system_prompts": {p: f"You are someone <b>{p}</b>." for p in PERSONAS},
+        "steps": {"collect": step},
+    }
+
+
+def _dump(path: Path, value: Any) -> None:
+    _write(path, json.dumps(value))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

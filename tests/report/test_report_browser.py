@@ -1,0 +1,157 @@
+"""The page in a real browser: opened from disk, it runs no foreign script and asks nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personalign import report
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    if not (CHROMIUM.exists() and DRIVER.exists()):
+        pytest.skip("no browser: apt-get install chromium chromium-driver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="pip install selenium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(executable_path=str(DRIVER))
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def address(run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return report.build(run, tmp_path_factory.mktemp("page") / "index.html").as_uri()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """The page freshly opened; afterwards its console must be empty."""
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get(address)
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def text(page: Any, selector: str) -> str:
+    return str(
+        page.execute_script("return document.querySelector(arguments[0]).innerText", selector)
+    )
+
+
+def choose(page: Any, control: str, value: str) -> None:
+    page.execute_script(
+        "const c = document.getElementById(arguments[0]); c.value = arguments[1];"
+        "c.dispatchEvent(new Event('change'));",
+        control,
+        value,
+    )
+
+
+def test_a_script_in_a_reply_stays_text(page: Any) -> None:
+    assert "<script>document.title = 'owned'</script>" in text(page, "#detail")
+    assert page.title == "synthetic · persona study"
+    assert page.execute_script("return document.querySelectorAll('#detail img').length") == 0
+
+
+def test_no_request_leaves_the_page(page: Any) -> None:
+    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    sent = [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
+    assert sent
+    assert all(url.startswith(("file:", "data:", "about:")) for url in sent)
+
+
+def test_filters_narrow_the_list(page: Any) -> None:
+    assert text(page, "#count") == "144 of 144 samples"
+    choose(page, "by-persona", "ESTJ")
+    assert text(page, "#count") == "72 of 144 samples"
+    choose(page, "by-task", "replies")
+    assert text(page, "#count") == "12 of 144 samples"
+    assert text(page, "#detail h3").startswith("ESTJ")
+    choose(page, "by-task", "starter-social")
+    counts = {}
+    for change in ("any", "+", "-"):
+        choose(page, "by-change", change)
+        counts[change] = int(text(page, "#count").split()[0])
+    assert 0 < counts["+"] <= counts["any"] <= counts["+"] + counts["-"] < 120
+
+
+def test_search_looks_into_replies(page: Any) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    page.find_element("id", "by-text").send_keys("OWNED")
+    wait = WebDriverWait(page, 5)
+    wait.until(lambda _: text(page, "#count") == "1 of 144 samples")
+    page.find_element("id", "by-text").send_keys(" nowhere")
+    wait.until(lambda _: text(page, "#count") == "No sample fits these filters.")
+    assert text(page, "#detail") == ""
+
+
+def test_a_link_opens_its_sample_whatever_the_filters_say(page: Any) -> None:
+    choose(page, "by-persona", "ESTJ")
+    page.execute_script("location.hash = '#sample-INFP/replies/work-05'")
+    assert "INFP · work-05" in page.execute_async_script(
+        "const done = arguments[0];"
+        "setTimeout(() => done(document.querySelector('#detail h3').innerText), 50)"
+    )
+    assert text(page, "#count") == "144 of 144 samples"
+
+
+def test_the_list_works_by_keyboard(page: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.find_element("id", "list").send_keys(Keys.ARROW_DOWN)
+    assert text(page, "#detail h3") == "INFP · work-01"
+    assert page.execute_script("return location.hash") == "#sample-INFP/replies/work-01"
+
+
+@pytest.mark.parametrize("width", [375, 768, 1280])
+def test_nothing_sticks_out_at_any_width(page: Any, width: int) -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    page.execute_script("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_only_the_rows_in_view_exist(
+    browser: Any, make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "big", scenes=4, items=2000)
+    browser.get(report.build(run).as_uri())
+    assert text(browser, "#count") == "4008 of 4008 samples"
+    assert browser.execute_script("return document.querySelectorAll('.item').length") < 40
+
+
+def test_an_empty_run_has_no_console_errors(browser: Any, tmp_path: Path) -> None:
+    browser.get_log("browser")
+    browser.get(report.build(tmp_path).as_uri())
+    assert not browser.find_element("id", "browser").is_displayed()
+    assert browser.get_log("browser") == []
