@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -23,6 +24,7 @@ from inspect_ai.model import (
     get_model,
 )
 from inspect_ai.util import json_schema
+from openai import DefaultAioHttpClient
 from pydantic import BaseModel, Field
 from tenacity import (
     AsyncRetrying,
@@ -41,6 +43,10 @@ __all__ = ["Asker", "Estimate", "Limits", "Question", "asking", "estimate", "ord
 
 OWN_RETRIES = ("openai", "openai-api", "anthropic", "openrouter", "together", "vllm", "sglang")
 """Providers whose client would retry by itself, unseen by the ledger, unless told not to."""
+
+OPENAI_CLIENTS = ("openai-api", "openai")
+"""Providers that take an HTTP client of OpenAI's package. For a server of one's own, which may
+answer hundreds of times a second, the one on aiohttp costs a third less time than the default."""
 
 STRUCTURED = ("openai", "google", "mistral", "grok", "vllm", "sglang")
 """Providers that hold a model to a JSON schema (Inspect's list for `response_schema`)."""
@@ -261,13 +267,13 @@ class Asker:
         schema = None
         if q.schema is not None and self.structured:
             schema = ResponseSchema(name=q.schema.__name__, json_schema=json_schema(q.schema))
-        own = GenerateConfig(
-            seed=q.seed,
-            max_tokens=q.max_tokens,
-            temperature=q.temperature,
-            response_schema=schema,
-        )
-        return self.model.config.merge(own)
+        mine = {
+            "seed": q.seed,
+            "max_tokens": q.max_tokens,
+            "temperature": q.temperature,
+            "response_schema": schema,
+        }
+        return self.model.config.model_copy(update=mine)
 
     def _answer(self, output: ModelOutput, attempts: int) -> Answer:
         usage = output.usage
@@ -310,14 +316,34 @@ async def asking(
         ModelError: where the provider is unknown or lacks its package or key.
     """
     async with _open(name, limits, base_url) as model:
-        yield Asker(model, ledger, limits)
+        asker = Asker(model, ledger, limits)
+        with _light_collections():
+            yield asker
+
+
+@contextmanager
+def _light_collections() -> Iterator[None]:
+    """Garbage collection that passes over what is loaded already.
+
+    Every request makes thousands of short-lived objects; without this a fifth of the time goes
+    into walking, again and again, through all imported modules.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _open(name: str | Model, limits: Limits, base_url: str | None) -> Model:
     if isinstance(name, Model):
         return name
     config = GenerateConfig(max_connections=limits.concurrency, batch=limits.batch or None)
-    own: dict[str, Any] = {"max_retries": 0} if name.split("/")[0] in OWN_RETRIES else {}
+    provider = name.split("/")[0]
+    own: dict[str, Any] = {"max_retries": 0} if provider in OWN_RETRIES else {}
+    if base_url and provider in OPENAI_CLIENTS:
+        own["http_client"] = DefaultAioHttpClient()
     try:
         return get_model(name, config=config, base_url=base_url, memoize=False, **own)
     except Exception as e:
@@ -410,4 +436,7 @@ def _brief(error: BaseException) -> str:
 
 
 def _plain(arguments: dict[str, Any]) -> dict[str, str]:
-    return {k: str(v) for k, v in sorted(arguments.items()) if not callable(v)}
+    """Arguments of a model as far as its answers depend on them."""
+    transport = ("http_client", "max_retries")
+    kept = {k: v for k, v in sorted(arguments.items()) if k not in transport}
+    return {k: str(v) for k, v in kept.items() if not callable(v)}

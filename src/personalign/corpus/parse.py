@@ -407,7 +407,7 @@ def _without_directions(text: str) -> str:
         inner = (match["inner"] or match["last"] or "").strip()
         return " " if ACTION.match(inner.lower()) or match["inner"] else match[0]
 
-    if PLACEHOLDER.search(text):
+    if not any(mark in text for mark in "*([") or PLACEHOLDER.search(text):
         return text
     text = EDGE_ASIDE.sub(aside, STARRED.sub(starred, text)).strip()
     return re.sub(r"[ \t]{2,}", " ", BRACKETED.sub(" ", text)).strip()

@@ -24,6 +24,8 @@ class Measures(Record):
     """Measure scenes for behaviour; all where empty."""
     inventory: str = "mbti_pairs"
     """Statement pairs: a shipped inventory or a YAML path."""
+    asks: int = Field(3, ge=1, le=3)
+    """Ways of asking for statements."""
     social: str = social.STARTER
     """Social items: `starter`, `hub`, a file or SocialIQA's folder."""
     social_items: int | None = Field(None, ge=2)

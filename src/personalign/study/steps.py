@@ -213,7 +213,7 @@ class Study:
             subject=subject,
             system=self._system(arm),
             adapter=self.folder.outputs(f"train:{arm.adapter}") if arm.adapter else None,
-            asks=administer.ASK,
+            asks=self._asks,
             seed=self.config.seed,
         )
         work: Callable[[Arm, str], Path] = self._replies if task == "replies" else self._scores
@@ -226,6 +226,10 @@ class Study:
     def _sampling(self) -> dict[str, Any]:
         m = self.config.measures
         return {"max_new_tokens": m.max_new_tokens, "temperature": m.temperature, "top_p": m.top_p}
+
+    @property
+    def _asks(self) -> tuple[str, ...]:
+        return administer.ASK[: self.config.measures.asks]
 
     def _adapter(self, arm: Arm) -> str | None:
         if arm.adapter and arm.adapter not in self.local.adapters:
@@ -265,10 +269,10 @@ class Study:
         return ((s, s, metric, value) for s, metric, value in scored)
 
     def _statements(self, arm: Arm) -> Iterator[tuple[str, str, str, float]]:
-        tick = self.announce(f"statements {arm.slug}", len(administer.ASK))
+        tick = self.announce(f"statements {arm.slug}", len(self._asks))
         scale = {item.id: item.scale for item in self.inventory.items}
         scored = administer.statements(
-            self.local, self.inventory, self._system(arm), self._adapter(arm), progress=tick
+            self.local, self.inventory, self._system(arm), self._adapter(arm), self._asks, tick
         )
         return ((s, scale[s], metric, value) for s, metric, value in scored)
 
@@ -311,14 +315,14 @@ class Study:
 
     # From scores to the report.
 
-    def _outputs(self, tasks: Iterable[str]) -> dict[str, str]:
+    def _outputs(self, tasks: Sequence[str]) -> dict[str, str]:
         names = [f"measure:{arm.slug}:{task}" for arm in self.arms for task in tasks]
         done = [self.folder.outputs(n) for n in names if n in self.folder.manifest["steps"]]
         return {file: digest for files in done for file, digest in files.items()}
 
     def collect(self, tasks: Sequence[str]) -> None:
         """All scores in one long table."""
-        files = self._outputs(t for t in tasks if t != "replies")
+        files = self._outputs([t for t in tasks if t != "replies"])
         path = self.folder.path / "scores.parquet"
 
         def work() -> list[Path]:
