@@ -56,7 +56,9 @@ def ours(args: argparse.Namespace, local: Any, data: list[Any], out: Path) -> di
     return {"losses": [h["loss"] for h in history], "reference": reference, "began": began}
 
 
-def trl(args: argparse.Namespace, local: Any, data: list[Any], out: Path, best: bool) -> dict[str, Any]:
+def trl(
+    args: argparse.Namespace, local: Any, data: list[Any], out: Path, best: bool
+) -> dict[str, Any]:
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 

@@ -11,9 +11,9 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     BloomConfig,
-    GPT2Config,
     Gemma2Config,
     GemmaConfig,
+    GPT2Config,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
@@ -49,7 +49,9 @@ def make(config: Any) -> Any:
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-def forest(seed: int, branches: tuple[int, ...], vocabulary: int = 200, longest: int = 30) -> list[Tree]:
+def forest(
+    seed: int, branches: tuple[int, ...], vocabulary: int = 200, longest: int = 30
+) -> list[Tree]:
     draw = random.Random(seed)
 
     def tokens(least: int) -> tuple[int, ...]:
@@ -108,7 +110,7 @@ def test_siblings_are_invisible(layout: Any) -> None:
 
 def test_other_trees_in_the_row_are_invisible() -> None:
     model = make(LlamaConfig(**SMALL))
-    first, second, other = forest(4, (2, 3, 3))
+    first, second = forest(4, (2, 3))
     n = sum(map(len, first.branches))
     with torch.no_grad():
         alone_, beside = (log_probs(model, pack_rows(t))[:n] for t in ([first], [first, second]))

@@ -26,7 +26,9 @@ def positions(shift: dict[str, float], units: int, seed: int, noise: float = 0.1
     return pd.DataFrame(draws, index=[f"u{k}" for k in range(units)])
 
 
-def check(shift: dict[str, float], seed: int = 0, measures: tuple[str, ...] = ("behaviour",)) -> Verification:
+def check(
+    shift: dict[str, float], seed: int = 0, measures: tuple[str, ...] = ("behaviour",)
+) -> Verification:
     base = {m: positions({}, 24, seed + k) for k, m in enumerate(measures)}
     asked = {m: positions(shift, 24, seed + 100 + k) for k, m in enumerate(measures)}
     return verify(load("INFP"), "adapter", base, asked, None, seed=seed)
@@ -51,7 +53,12 @@ def test_the_opposite_is_contradicted() -> None:
 def test_one_wrong_letter_contradicts_the_persona_and_names_it() -> None:
     found = check({**{s: 0.3 * d for s, d in INFP.items()}, "SN": -0.3})
     verdicts = {s.scale: s.verdict for s in found.scales}
-    assert verdicts == {"EI": "confirmed", "SN": "contradicted", "TF": "confirmed", "JP": "confirmed"}
+    assert verdicts == {
+        "EI": "confirmed",
+        "SN": "contradicted",
+        "TF": "confirmed",
+        "JP": "confirmed",
+    }
     assert found.verdict == "contradicted"
 
 
@@ -64,7 +71,10 @@ def test_no_effect_is_rarely_called_one() -> None:
 
 def test_measures_that_disagree_are_indeterminate() -> None:
     base = {m: positions({}, 24, k) for k, m in enumerate(("behaviour", "statements"))}
-    asked = {"behaviour": positions({"EI": -0.5}, 24, 7), "statements": positions({"EI": 0.5}, 24, 8)}
+    asked = {
+        "behaviour": positions({"EI": -0.5}, 24, 7),
+        "statements": positions({"EI": 0.5}, 24, 8),
+    }
     found = verify(load("INFP"), "adapter", base, asked, None, seed=0)
     assert found.scales[0].verdict == "indeterminate"
 

@@ -99,8 +99,8 @@ def test_micro_batches_change_no_result(
     assert losses[0] == pytest.approx(losses[2], rel=1e-3)
 
 
-class Killed(Exception):
-    pass
+class KilledError(Exception):
+    """Stands for a kill between two steps."""
 
 
 @pytest.mark.parametrize("at", [3, 4])
@@ -111,9 +111,9 @@ def test_resumed_training_ends_with_the_same_weights(
 
     def kill(step: int, of: int) -> None:
         if step == at:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(tiny, data, SETTINGS, tmp_path / "killed", kill)
     steps: list[int] = []
     train(tiny, data, SETTINGS, tmp_path / "killed", lambda step, of: steps.append(step))
@@ -195,9 +195,9 @@ def test_checkpoints_are_marked_when_whole(
 ) -> None:
     def kill(step: int, of: int) -> None:
         if step == 5:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(tiny, data, SETTINGS, tmp_path, kill)
     kept = sorted((tmp_path / "checkpoints").glob("checkpoint-*"))
     assert [p.name for p in kept] == ["checkpoint-2", "checkpoint-4"]

@@ -144,9 +144,12 @@ def report(folder: Folder, language: Annotated[str, typer.Option(help="en or ko"
 
     Example: personalign report runs/quickstart --language ko
     """
-    from personalign.errors import InputError
+    from personalign.errors import InputError, unknown
     from personalign.report import build
+    from personalign.report.words import LANGUAGES
 
+    if language not in LANGUAGES:
+        raise unknown("language", language, LANGUAGES)
     if not (folder / "manifest.json").exists():
         raise InputError(f"{folder} is no run folder: it has no manifest.json", "run a study first")
     print(build(folder, language=language))

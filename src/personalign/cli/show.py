@@ -17,8 +17,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
     """Bars with what is left, on a terminal; a line a step elsewhere."""
+    import warnings
+
     from rich import progress
     from rich.console import Console
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # our own bars say what is left
+    logging.set_verbosity_error()
+    warnings.simplefilter("ignore", FutureWarning)
 
     console = Console(stderr=True)
     columns = (

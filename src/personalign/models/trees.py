@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate
-from os.path import commonprefix
+from itertools import accumulate, takewhile
 from typing import Any
 
 import torch
@@ -340,7 +339,9 @@ def score_trees(
 def shared_prefix(trees: Sequence[Tree]) -> int:
     """How many tokens all prompts begin with, one token spared each, 0 where not worth a cache."""
     prompts = [t.prompt for t in trees]
-    common = min(len(commonprefix(prompts)), min(map(len, prompts)) - 1)
+    first, last = min(prompts), max(prompts)  # in order, so all others lie between them
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    common = min(sum(1 for _ in alike), min(map(len, prompts)) - 1)
     return common if len(trees) > 1 and common >= SHORTEST_PREFIX else 0
 
 

@@ -94,6 +94,11 @@ class Study:
         """Scenes that measure, spread over the areas."""
         return scenes.select(self.scenes, "measure", self.config.measures.scenes)
 
+    @property
+    def reply_scenes(self) -> list[Scene]:
+        """Measure scenes that are also answered in free text."""
+        return self.measure_scenes[: self.config.measures.replies]
+
     @cached_property
     def social_items(self) -> list[social.SocialItem]:
         """Social items in the file's order."""
@@ -199,18 +204,15 @@ class Study:
 
     def measure(self, arm: Arm, task: str) -> None:
         """One task for one arm."""
-        subject = {
+        subject: dict[str, Callable[[], Any]] = {
             "behaviour": lambda: self.measure_scenes,
             "statements": lambda: self.inventory,
             "social": lambda: self.social_items,
-            "replies": lambda: [
-                self.measure_scenes[: self.config.measures.replies],
-                self._sampling,
-            ],
-        }[task]()
+            "replies": lambda: [self.reply_scenes, self._sampling],
+        }
         inputs = self._inputs(
             arm=arm.slug,
-            subject=subject,
+            subject=subject[task](),
             system=self._system(arm),
             adapter=self.folder.outputs(f"train:{arm.adapter}") if arm.adapter else None,
             asks=self._asks,
@@ -290,7 +292,7 @@ class Study:
     def _replies(self, arm: Arm, task: str) -> Path:
         from personalign.models.chat import with_system
 
-        asked = self.measure_scenes[: self.config.measures.replies]
+        asked = self.reply_scenes
         tick = self.announce(f"replies {arm.slug}", len(asked))
         prompts = [with_system(s.prompt, self._system(arm)) for s in asked]
         seeds = [self.config.seed + k for k in range(len(asked))]

@@ -1,0 +1,185 @@
+"""A whole study on a tiny model: killed at any moment it ends with the same numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from personalign.errors import InputError
+from personalign.study import Study, StudyConfig, read_config, verdicts
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "dtype": "float32",
+    "personas": ["INFP"],
+    "conditions": ["base", "prompted", "adapter"],
+    "build_scenes": 6,
+    "training": {
+        "epochs": 2,
+        "batch_size": 2,
+        "micro_batch": 2,
+        "learning_rate": 5e-3,
+        "checkpoint_steps": 1,
+    },
+    "measures": {"scenes": 3, "asks": 1, "social_items": 4, "replies": 1, "max_new_tokens": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def file(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL | {"base": str(tiny_base)}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unbroken run, by the command line."""
+    folder = tmp_path_factory.mktemp("whole")
+    subprocess.run(command(file, folder), check=True, capture_output=True)
+    return folder
+
+
+def command(file: Path, out: Path, *more: str) -> list[str]:
+    code = "from personalign.cli import main; main()"
+    return [sys.executable, "-c", code, "study", "run", str(file), "--out", str(out), *more]
+
+
+def kill_at(file: Path, out: Path, cache: Path, step: str) -> None:
+    """Run until a step is announced, then kill -9."""
+    env = {**os.environ, "PERSONALIGN_CACHE": str(cache)}
+    process = subprocess.Popen(command(file, out), stderr=subprocess.PIPE, text=True, env=env)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(step):
+            process.send_signal(signal.SIGKILL)
+            break
+    else:
+        pytest.fail(f"{step} was never announced")
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_killed_and_resumed_ends_with_the_same_numbers(
+    file: Path, whole: Path, tmp_path: Path
+) -> None:
+    out, cache = tmp_path / "run", tmp_path / "cache"
+    for step in ("train INFP", "behaviour INFP-adapter"):
+        kill_at(file, out, cache, step)
+    before = json.loads((out / "manifest.json").read_text())["steps"]
+    assert "train:INFP" in before
+    env = {**os.environ, "PERSONALIGN_CACHE": str(cache)}
+    subprocess.run(command(file, out), check=True, capture_output=True, env=env)
+    after = json.loads((out / "manifest.json").read_text())["steps"]
+    assert all(after[name] == step for name, step in before.items()), "a finished step was redone"
+    same = [pd.read_parquet(folder / "scores.parquet") for folder in (whole, out)]
+    pd.testing.assert_frame_equal(*same, check_exact=True)
+    name = "adapters/INFP/adapter_model.safetensors"
+    first, second = load_file(whole / name), load_file(out / name)
+    assert all(first[k].equal(second[k]) for k in first)
+    for name in ("verification.json", "analysis.json", "replies/INFP-adapter.jsonl"):
+        assert (whole / name).read_text() == (out / name).read_text()
+
+
+def test_a_finished_study_does_nothing(file: Path, whole: Path) -> None:
+    seen: list[str] = []
+
+    def announce(name: str, total: int) -> Any:
+        seen.append(name)
+        return lambda done: None
+
+    before = (whole / "report" / "index.html").stat().st_mtime_ns
+    Study(read_config(file), whole, announce).run()
+    assert seen == []
+    assert (whole / "report" / "index.html").stat().st_mtime_ns == before
+
+
+def test_a_changed_input_redoes_what_depends_on_it(file: Path, whole: Path) -> None:
+    config = read_config(file)
+    more = config.measures.model_copy(update={"social_items": 5})
+    seen: list[str] = []
+
+    def announce(name: str, total: int) -> Any:
+        seen.append(name.split()[0])
+        return lambda done: None
+
+    Study(config.model_copy(update={"measures": more}), whole, announce).run()
+    assert set(seen) == {"load", "social"}
+    Study(config, whole).run()
+
+
+def test_scores_cover_every_arm_and_task(whole: Path) -> None:
+    frame = pd.read_parquet(whole / "scores.parquet")
+    arms = set(zip(frame["persona"], frame["condition"], strict=True))
+    assert arms == {("", "base"), ("INFP", "prompted"), ("INFP", "adapter")}
+    sizes = frame.groupby(["condition", "task"]).size().unstack()
+    assert (sizes == sizes.iloc[0]).all().all()
+    assert sizes.iloc[0].to_dict() == {"behaviour": 48, "starter-social": 4, "statements": 128}
+
+
+def test_what_builds_a_persona_never_measures_it(whole: Path) -> None:
+    frame = pd.read_parquet(whole / "scores.parquet")
+    measured = set(frame.loc[frame["task"] == "behaviour", "sample"])
+    pairs = (whole / "pairs" / "INFP.jsonl").read_text().splitlines()
+    built = {json.loads(line)["origin"]["scene"] for line in pairs}
+    assert built
+    assert measured
+    assert not built & measured
+
+
+def test_every_persona_and_condition_gets_a_verdict(whole: Path) -> None:
+    found = verdicts(whole)
+    assert [(v.persona, v.condition) for v in found] == [("INFP", "prompted"), ("INFP", "adapter")]
+    assert all(len(v.scales) == 4 and v.margin is not None for v in found)
+
+
+def test_report_is_there_and_asks_nothing_of_the_network(whole: Path) -> None:
+    page = (whole / "report" / "index.html").read_text()
+    assert "INFP" in page
+    assert "trademark" in page
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"personnas": ["INFP"]}, r"unknown key 'personnas' in .*did you mean 'personas'"),
+        ({"training": {"epoch": 1}}, r"unknown key 'epoch' in .*training.*did you mean 'epochs'"),
+        ({"conditions": ["base", "adaptor"]}, r"unknown conditions 'adaptor'.*'adapter'"),
+        ({"training": {"beta": -1}}, r"training\.beta: .*greater than 0"),
+        ({"name": "a/b"}, "name: "),
+    ],
+)
+def test_bad_keys_and_values_are_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(SMALL | change))
+    with pytest.raises(InputError, match=said):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"personas": ["INPF"]}, r"unknown persona 'INPF'.*did you mean 'IN"),
+        ({"corpus": "starter/mbtj"}, r"unknown corpus 'starter/mbtj'.*'starter/mbti'"),
+    ],
+)
+def test_names_that_do_not_exist(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Study(StudyConfig.model_validate(SMALL | change), tmp_path)
+
+
+def test_shipped_recipes_are_valid() -> None:
+    recipes = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        Study(read_config(path), path.parent / "nowhere")
