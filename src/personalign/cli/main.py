@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from personalign.cli import corpus, pipeline
 from personalign.cli.show import Json, progress_bars, show, table
 from personalign.errors import PersonalignError
 
@@ -27,6 +28,8 @@ study_app = typer.Typer(no_args_is_help=True, help="Whole studies, from a study 
 personas_app = typer.Typer(no_args_is_help=True, help="The catalogue of personas.")
 app.add_typer(study_app, name="study")
 app.add_typer(personas_app, name="personas")
+pipeline.app.command("check")(corpus.check)
+app.add_typer(pipeline.app, name="corpus")
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]

@@ -3,8 +3,8 @@
 Registered with transformers under the name `prompt_tree`. All tokens of all trees lie in one
 flat row without padding; only here are they gathered into *segments* (a prompt, or one branch),
 each of which attends to its own tokens and to the prompt it hangs on. The cost is B·T·(P + T)
-instead of the (P + B·T)² of a dense block mask. What all trees begin with, such as a persona's system
-prompt, may be a key-value cache: `prefix` keys that every segment sees.
+instead of the (P + B·T)² of a dense block mask. What all trees begin with, such as a persona's
+system prompt, may be a key-value cache: `prefix` keys that every segment sees.
 
 Shape legend: S segments, T padded segment length, P padded length of what a segment hangs on
 (cached prefix and prompt), K = P + T keys, N tokens in the row, H query heads, G key/value
