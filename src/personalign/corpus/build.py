@@ -18,6 +18,7 @@ from personalign.corpus import profiles, scenes
 from personalign.corpus.ask import Asker, Estimate, Limits, Question, asking, estimate
 from personalign.corpus.crawl import PAGES, Crawl, crawl, pages
 from personalign.corpus.dialogues import Dialogue, Job, Style, generate, plan, question
+from personalign.corpus.gates import Contrast, Gates, Measured, PairGate
 from personalign.corpus.ledger import Ledger, Totals
 from personalign.corpus.prompting import prompt
 from personalign.corpus.reject import Rejecting, pair_up
@@ -82,6 +83,7 @@ class Recipe(Record):
     """Dialogues to ask for."""
     dialogues: Style = Style()
     rejected: Rejecting = Rejecting()
+    gates: Gates = Gates()
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -253,6 +255,8 @@ class Build:
         inputs = {
             "dialogues": file_hash(path),
             "rejected": self.recipe.rejected,
+            "gates": self.recipe.gates,
+            "scenes": file_hash(self.folder / "scenes.jsonl"),
             "prompt": prompt(self.recipe.rejected.way).identity,
             "opposite": self.opposite,
             "model": self.recipe.rejected_model or self.recipe.model,
@@ -262,14 +266,21 @@ class Build:
 
         def work() -> Iterable[Path]:
             how, said = self.recipe.rejected, stream(path, Dialogue)
-            couple = (self.persona, self.opposite)
+            couple, gate = (self.persona, self.opposite), self._gate()
             counts = self._asked(
-                lambda a: pair_up(a, said, how, *couple, self.folder, done),
+                lambda a: pair_up(a, said, how, *couple, self.folder, done, gate),
                 self.recipe.rejected_model,
             )
             yield from self._files("pairs", counts)
 
         return self._counted("pairs", inputs, work)
+
+    def _gate(self) -> PairGate:
+        """Gates against what measures here and in the shipped corpus."""
+        starter = scenes.load("starter/mbti")
+        known = read_jsonl(self.folder / "scenes.jsonl", Scene)
+        contrast = Contrast(starter, self.persona.name, self.opposite.name)
+        return PairGate(self.recipe.gates, Measured([*starter, *known]), contrast)
 
     def estimate(self) -> Estimate:
         """What is still to be asked, before it is; what is not there yet is taken as usual."""
