@@ -1,4 +1,4 @@
-"""Gates on one pair at a time: what would teach a model the wrong thing, or too little."""
+"""Gates for one pair at a time: what would teach a model the wrong thing, or too little."""
 
 from __future__ import annotations
 
