@@ -162,7 +162,7 @@ def serve(**settings: Any) -> Iterator[Server]:
         yield app
     finally:
         server.should_exit = True
-        thread.join(timeout=5)
+        server.force_exit = True
 
 
 if __name__ == "__main__":

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from personalign.cli.main import app
 from personalign.corpus import quality
+from personalign.corpus.pairs import opposite_pairs
 from personalign.corpus.scenes import STARTER, load
+from personalign.corpus.shingles import Shingles, repeats
 from personalign.personas import catalog
-from personalign.records import Scene
+from personalign.records import Message, PreferencePair, Scene, to_jsonl
 
 Said = list[tuple[str, str, str]]
 
@@ -29,6 +35,12 @@ def test_shipped_corpora_pass_every_gate(corpus: str) -> None:
     results = quality.check(load(corpus), catalog())
     assert [(r.gate, r.value, r.examples) for r in results if not r.passed] == []
     assert sum("by words" in r.gate for r in results) == (4 if corpus == "starter/mbti" else 5)
+
+
+@pytest.mark.parametrize("corpus", STARTER)
+def test_what_builds_passes_every_gate_on_its_own(corpus: str) -> None:
+    results = quality.check([s for s in load(corpus) if s.split == "build"], catalog())
+    assert [(r.gate, r.value, r.examples) for r in results if not r.passed] == []
 
 
 @pytest.mark.parametrize(
@@ -116,3 +128,116 @@ def test_a_shortcut_is_caught() -> None:
     shallow = {r.gate: r.passed for r in quality.signal(scenes, catalog())}
     assert shallow["EI by surface"] is False
     assert shallow["TF by surface"] is True
+
+
+def test_a_repeated_opening_phrase_is_caught(said: Said) -> None:
+    same = [
+        (i, n, f"Here it is. {t}" if n == "ENTJ" and k % 3 else t)
+        for k, (i, n, t) in enumerate(said)
+    ]
+    assert quality.opening_phrases(said).passed
+    assert quality.opening_phrases(same).examples[0].startswith("ENTJ: 'here it is'")
+    assert quality.opening_phrases(same[:2]).value == 0
+
+
+@pytest.mark.parametrize("text", ["What a shitty thing to do.", "He is a MORON, that man."])
+def test_toxic_words_are_caught(said: Said, text: str) -> None:
+    assert quality.toxic_words(said).passed
+    assert not quality.toxic_words(planted(said, text)).passed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ich würde heute Abend in Ruhe mit ihr reden und dann den Schlüssel holen.",
+        "저는 오늘 저녁에 조용히 이야기하고 열쇠를 받아 올 거예요. 걱정하지 마세요.",
+        "미안해요.",
+    ],
+)
+def test_other_languages_are_caught(said: Said, text: str) -> None:
+    assert quality.other_languages(said).passed
+    assert not quality.other_languages(planted(said, text)).passed
+
+
+def test_inventory_items_are_caught(said: Said) -> None:
+    items = quality.inventory_items()
+    assert len(items) > 300
+    item = "A surprise call usually makes my afternoon."
+    assert item in items
+    assert quality.quoted_items(said, items).passed
+    found = quality.quoted_items(planted(said, f"Well, {item.lower()} So ring me."), items)
+    assert repr(item) in found.examples[0]
+
+
+def test_a_shipped_measure_situation_in_another_corpus_is_caught() -> None:
+    measure = next(s for s in load("starter/mbti") if s.split == "measure")
+    learnt = measure.model_copy(update={"id": "mine", "split": "build"})
+    results = {r.gate: r for r in quality.check([learnt], catalog())}
+    assert results["measure situations among build"].examples == (f"{measure.id} ~ mine: 1.00",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("corpus", STARTER)
+def test_words_tell_personas_apart_in_an_area_that_was_not_trained_on(corpus: str) -> None:
+    accuracies = quality.leave_one_area_out(load(corpus), catalog())
+    assert min(accuracies.values()) >= quality.LEAST_SIGNAL
+
+
+def test_pairs_are_checked_as_the_scenes_that_they_came_from() -> None:
+    scenes = [s for s in load("starter/mbti") if s.split == "build"]
+    ways = [("INFP", "ESTJ"), ("ESTJ", "INFP"), ("INFP", "INFJ")]
+    pairs = [p for one, other in ways for p in opposite_pairs(scenes, one, other)]
+    found = quality.as_scenes(pairs)
+    three = [{n: s.replies[n] for n in ("INFP", "ESTJ", "INFJ")} for s in scenes]
+    assert [s.replies for s in found] == three
+
+
+def test_a_second_reply_to_one_prompt_is_not_lost() -> None:
+    def said(text: str) -> tuple[Message, ...]:
+        return (Message(role="assistant", content=text),)
+
+    prompt = (Message(role="user", content="What now?"),)
+    pairs = [
+        PreferencePair(prompt=prompt, chosen=said(a), rejected=said("Sit."))
+        for a in ("Go.", "Run.")
+    ]
+    found = quality.as_scenes(pairs)
+    assert [s.replies for s in found] == [{"chosen": "Go.", "rejected": "Sit."}, {"chosen": "Run."}]
+
+
+def test_the_command_checks_pairs_and_fails_where_a_gate_does(tmp_path: Path) -> None:
+    pairs = opposite_pairs([s for s in load("starter/mbti") if s.split == "build"], "INFP", "ESTJ")
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(to_jsonl(pairs), encoding="utf-8")
+    assert CliRunner().invoke(app, ["corpus", "check", str(file)]).exit_code == 0
+    bad = pairs[0].model_copy(
+        update={"chosen": (Message(role="assistant", content="As an INFP, I wait."),)}
+    )
+    file.write_text(to_jsonl([*pairs, bad]), encoding="utf-8")
+    result = CliRunner().invoke(app, ["corpus", "check", str(file), "--json"])
+    assert result.exit_code == 1
+    failed = [r for r in json.loads(result.output) if not r["passed"]]
+    assert [r["gate"] for r in failed] == ["type names and jargon"]
+    assert "'INFP'" in failed[0]["examples"][0]
+
+
+def test_runs_of_words_never_cross_from_one_text_to_the_next() -> None:
+    texts = [words.split() for words in ("a b c d e f g", "x a b c d e f", "a b c", "d e f", "")]
+    assert Shingles(texts).shared(more_than=1) == [("a b c d e f", [0, 1])]
+
+
+def test_repeats_agree_with_comparing_every_two() -> None:
+    said = [t for s in load("starter/mbti")[:6] for t in s.replies.values()]
+    texts = [list(quality.words(t)) for t in said]
+    texts += [[*w[:k], "zebra", *w[k:]] for k, w in enumerate(texts[:40])]
+    texts += [[*w[:9], "zebra", *w[9:30], "tiger", *w[30:]] for w in texts[40:80]]
+
+    def alike(a: list[str], b: list[str]) -> float:
+        x, y = (set(zip(w, w[1:], w[2:], strict=False)) for w in (a, b))
+        return len(x & y) / len(x | y)
+
+    by_hand = {
+        j for j in range(len(texts)) if any(alike(texts[i], texts[j]) >= 0.7 for i in range(j))
+    }
+    assert {r.text for r in repeats(texts, 0.7)} == by_hand
+    assert len(by_hand) >= 70

@@ -18,14 +18,14 @@ def check(
 ) -> None:
     """Measure a corpus against the quality gates; exits with 1 where one fails.
 
-    Reads scenes with replies (JSON Lines); writes nothing.
+    Reads scenes with replies, or preference pairs (JSON Lines); writes nothing.
 
     Example: personalign corpus check starter/mbti
     """
-    from personalign.corpus import quality, scenes
+    from personalign.corpus import quality
     from personalign.personas import catalog
 
-    results = quality.check(scenes.load(corpus), catalog())
+    results = quality.check(quality.read(corpus), catalog())
     if as_json:
         print(json.dumps([r.model_dump(mode="json") for r in results], indent=1))
     else:

@@ -24,7 +24,6 @@ from inspect_ai.model import (
     get_model,
 )
 from inspect_ai.util import json_schema
-from openai import DefaultAioHttpClient
 from pydantic import BaseModel, Field
 from tenacity import (
     AsyncRetrying,
@@ -345,9 +344,11 @@ def _open(name: str | Model, limits: Limits, base_url: str | None) -> Model:
     config = GenerateConfig(max_connections=limits.concurrency, batch=limits.batch or None)
     provider = name.split("/")[0]
     own: dict[str, Any] = {"max_retries": 0} if provider in OWN_RETRIES else {}
-    if base_url and provider in OPENAI_CLIENTS:
-        own["http_client"] = DefaultAioHttpClient()
     try:
+        if base_url and provider in OPENAI_CLIENTS:
+            from openai import DefaultAioHttpClient
+
+            own["http_client"] = DefaultAioHttpClient()
         return get_model(name, config=config, base_url=base_url, memoize=False, **own)
     except Exception as e:
         raise ModelError(

@@ -1,24 +1,51 @@
-"""Quality gates of a factorial corpus: what would teach a model the wrong thing.
+"""Quality gates of a corpus: what would teach a model the wrong thing.
 
 Each gate measures one number over all replies, compares it with a stated limit and shows
-examples. Gates need no model and no network.
+examples. Gates need no model and no network. Preference pairs are looked at as the scenes that
+they were made of.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
 
+import yaml
+
+from personalign.corpus.scenes import STARTER, load
+from personalign.corpus.shingles import Shingles, repeats
+from personalign.errors import CorpusError
 from personalign.personas import Persona
-from personalign.records import Record, Scene
+from personalign.records import PreferencePair, Record, Scene, read_jsonl
 
-__all__ = ["GateResult", "check", "words"]
+__all__ = [
+    "GateResult",
+    "as_scenes",
+    "check",
+    "inventory_items",
+    "leave_one_area_out",
+    "read",
+    "words",
+]
 
 MOST_LENGTH_DEVIATION = 0.10
 MOST_OPENING = 0.08
+MOST_OPENING_PHRASE = 0.04
+CHANCE = 2
+"""An opening met this often is chance, whatever share of a small corpus it makes."""
 MOST_SHARED = 3
-PHRASE = 6
+LARGE = 500
+"""In a corpus of so many times `MOST_SHARED` replies and more, one reply in so many may share."""
+LEAST_ENGLISH = 0.2
+"""Least share of function words in a text of eight words or more. They are half of running
+English; the shipped texts lie above 0.26."""
+ITEM_WORDS = 4
+"""Shorter inventory items ("I worry") are met in any text."""
 NEAR = 0.7
 LEAST_SIGNAL = 0.85
 MOST_SURFACE = 0.62
@@ -32,6 +59,24 @@ JARGON = re.compile(
 STAGE = re.compile(r"\*[^*]+\*|\[[^\]]+\]|\((?i:smiles|laughs|sighs|nods|pauses)[^)]*\)")
 PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\+?\d[\d ()-]{7,}\d")
 FIELD = re.compile(r"[A-Za-z']+")
+
+TOXIC = frozenset(
+    FIELD.findall(
+        "fuck fucks fucked fucker fuckers fucking motherfucker shit shits shitty bullshit bitch "
+        "bitches bastard bastards cunt cunts whore whores slut sluts retard retards retarded "
+        "faggot faggots moron morons subhuman subhumans vermin"
+    )
+)
+"""A floor that keeps slurs out of training text, no classifier of harm."""
+FUNCTION_WORDS = frozenset(
+    FIELD.findall(
+        "the a an and or but if so to of in on at for with from by as than then that this these "
+        "those it its it's i i'd i'm i'll you you're you'd your we we'll us our he she him her "
+        "they them their me my is are was were be been do does did don't have has had not no what "
+        "who when where which how why there can could will would should may might must just about "
+        "out up let's only one before after over into"
+    )
+)
 
 Said = tuple[str, str, str]
 """Scene id, persona, reply."""
@@ -47,29 +92,89 @@ class GateResult(Record):
     examples: tuple[str, ...] = ()
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=2**17)
+def words(text: str) -> tuple[str, ...]:
     """Lower-case words of a text."""
-    return [w.lower() for w in FIELD.findall(text)]
+    return tuple(FIELD.findall(text.lower()))
+
+
+def read(source: str) -> list[Scene]:
+    """Scenes of a shipped corpus, a file or a folder; of a file of pairs, what it was made of.
+
+    Raises:
+        CorpusError: naming file and line of what is neither, or twice there.
+    """
+    path = Path(source)
+    if path.is_file() and _holds_pairs(path):
+        return as_scenes(read_jsonl(path, PreferencePair))
+    return load(source)
+
+
+def as_scenes(pairs: Iterable[PreferencePair]) -> list[Scene]:
+    """Scenes of split `build` with the replies of pairs, each reply once.
+
+    A further reply of the same persona to the same prompt opens another scene. Replies are named
+    `chosen` and `rejected` where a pair's origin does not say whose they are.
+    """
+    takes: dict[Any, list[dict[str, str]]] = defaultdict(lambda: [{}])
+    origins: dict[Any, Mapping[str, Any]] = {}
+    known = set()
+    for pair in pairs:
+        origins.setdefault(pair.prompt, pair.origin)
+        for key, kind, messages in (
+            ("persona", "chosen", pair.chosen),
+            ("opposite", "rejected", pair.rejected),
+        ):
+            name, text = str(pair.origin.get(key, kind)), messages[-1].content
+            if (pair.prompt, name, text) in known:
+                continue
+            known.add((pair.prompt, name, text))
+            if name in takes[pair.prompt][-1]:
+                takes[pair.prompt].append({})
+            takes[pair.prompt][-1][name] = text
+    return [
+        Scene(
+            id=f"{origins[prompt].get('scene', 'prompt')}#{number}.{take}",
+            area=str(origins[prompt].get("area", "")),
+            split="build",
+            prompt=prompt,
+            replies=replies,
+        )
+        for number, prompt in enumerate(takes, start=1)
+        for take, replies in enumerate(takes[prompt], start=1)
+    ]
 
 
 def check(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[GateResult]:
-    """All gates over a factorial corpus.
+    """All gates over a corpus.
 
     Args:
         personas: The catalogue; says which scales a reply's persona stands on.
+
+    Raises:
+        CorpusError: where no scene has a reply.
     """
     said = [(s.id, name, text) for s in scenes for name, text in s.replies.items()]
-    gates: list[Callable[[list[Said]], GateResult]] = [
+    if not said:
+        raise CorpusError("no scene has a reply", "name a corpus that personas answered")
+    every = [*((s.id, "situation", _asked(s)) for s in scenes), *said]
+    by_reply: list[Callable[[list[Said]], GateResult]] = [
         length_balance,
         openings,
-        lambda all_: marked("type names and jargon", JARGON, all_),
-        lambda all_: marked("stage directions", STAGE, all_),
-        lambda all_: marked("personal data", PERSONAL, all_),
+        opening_phrases,
         shared_phrases,
         near_duplicate_replies,
     ]
-    results = [gate(said) for gate in gates]
-    results.append(leaks(scenes))
+    by_text: list[Callable[[list[Said]], GateResult]] = [
+        lambda all_: marked("type names and jargon", JARGON, all_),
+        lambda all_: marked("stage directions", STAGE, all_),
+        lambda all_: marked("personal data", PERSONAL, all_),
+        toxic_words,
+        other_languages,
+        lambda all_: quoted_items(all_, inventory_items()),
+    ]
+    results = [*(gate(said) for gate in by_reply), *(gate(every) for gate in by_text)]
+    results.append(leaks(scenes, _shipped_measure()))
     if {s.split for s in scenes} == {"build", "measure"}:
         results += signal(scenes, personas)
     return results
@@ -90,74 +195,141 @@ def length_balance(said: Sequence[Said]) -> GateResult:
 
 def openings(said: Sequence[Said]) -> GateResult:
     """No persona opens more than 8 % of its replies with the same word."""
+    return _openings("opening words", said, 1, MOST_OPENING)
+
+
+def opening_phrases(said: Sequence[Said]) -> GateResult:
+    """No persona opens more than 4 % of its replies with the same three words."""
+    return _openings("opening phrases", said, 3, MOST_OPENING_PHRASE)
+
+
+def _openings(gate: str, said: Sequence[Said], length: int, limit: float) -> GateResult:
     first: dict[str, Counter[str]] = defaultdict(Counter)
     for _, name, text in said:
-        first[name][words(text)[0]] += 1
+        first[name][" ".join(words(text)[:length])] += 1
     shares = {
-        (name, word): count / counts.total()
+        (name, opening): count / counts.total()
         for name, counts in first.items()
-        for word, count in counts.most_common(1)
+        for opening, count in counts.most_common(1)
+        if count > CHANCE
     }
-    worst = sorted(shares, key=lambda k: -shares[k])
-    examples = tuple(f"{n}: {w!r} {shares[n, w]:.1%}" for n, w in worst[:EXAMPLES])
-    return _at_most("opening words", shares[worst[0]], MOST_OPENING, examples)
+    worst = sorted(shares, key=lambda k: -shares[k])[:EXAMPLES]
+    examples = tuple(f"{n}: {w!r} {shares[n, w]:.1%}" for n, w in worst)
+    return _at_most(gate, max(shares.values(), default=0.0), limit, examples)
 
 
 def marked(gate: str, pattern: re.Pattern[str], said: Sequence[Said]) -> GateResult:
-    """No reply holds what the pattern finds."""
+    """No text holds what the pattern finds."""
     found = [(i, n, m.group()) for i, n, text in said if (m := pattern.search(text))]
     return _at_most(gate, len(found), 0, tuple(f"{i} {n}: {m!r}" for i, n, m in found[:EXAMPLES]))
 
 
-def shared_phrases(said: Sequence[Said]) -> GateResult:
-    """No sequence of six words stands in more than three replies."""
-    where: dict[tuple[str, ...], set[tuple[str, str]]] = defaultdict(set)
+def toxic_words(said: Sequence[Said]) -> GateResult:
+    """No text holds a slur or gross abuse."""
+    found = [(i, n, t) for i, n, t in said if not TOXIC.isdisjoint(words(t))]
+    examples = tuple(f"{i} {n}: {min(TOXIC & {*words(t)})!r}" for i, n, t in found[:EXAMPLES])
+    return _at_most("toxic words", len(found), 0, examples)
+
+
+def other_languages(said: Sequence[Said]) -> GateResult:
+    """No text is written in another language than English."""
+    shares = [(i, n, _english(text)) for i, n, text in said]
+    found = [(i, n, share) for i, n, share in shares if share < LEAST_ENGLISH]
+    examples = tuple(f"{i} {n}: {s:.0%} English function words" for i, n, s in found[:EXAMPLES])
+    return _at_most("other languages", len(found), 0, examples)
+
+
+def _english(text: str) -> float:
+    """Share of function words among all that is written; 1 where there is too little to say."""
+    written = text.split()
+    if len(written) < 8:
+        return 1.0 if text.isascii() else 0.0
+    return sum(w in FUNCTION_WORDS for w in words(text)) / len(written)
+
+
+def quoted_items(said: Sequence[Said], items: Iterable[str]) -> GateResult:
+    """No text holds 70 % of the word trigrams of a questionnaire's item."""
+    long = [item for item in items if len(words(item)) >= ITEM_WORDS]
+    grams = {item: _trigrams(item) for item in long}
+    holders: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for item, own in grams.items():
+        for gram in own:
+            holders[gram].append(item)
+    found = []
     for i, name, text in said:
-        w = words(text)
-        for k in range(len(w) - PHRASE + 1):
-            where[tuple(w[k : k + PHRASE])].add((i, name))
-    most = sorted(where, key=lambda phrase: -len(where[phrase]))[:EXAMPLES]
-    examples = tuple(f"{' '.join(p)!r}: {len(where[p])} replies" for p in most if len(where[p]) > 1)
-    value = max((len(replies) for replies in where.values()), default=0)
-    return _at_most("shared six-word phrases", value, MOST_SHARED, examples)
+        hits = Counter(item for gram in _trigrams(text) & holders.keys() for item in holders[gram])
+        found += [(i, name, q) for q, n in hits.items() if n >= NEAR * len(grams[q])]
+    examples = tuple(f"{i} {n}: {q!r}" for i, n, q in found[:EXAMPLES])
+    return _at_most("inventory items", len(found), 0, examples)
+
+
+@cache
+def inventory_items() -> tuple[str, ...]:
+    """All items of the shipped inventories: what a persona says of itself when it is measured."""
+    folder = Path(str(resources.files("personalign"))) / "psychometrics" / "inventories"
+    data: list[Any] = [
+        yaml.safe_load(file.read_text(encoding="utf-8"))["items"]
+        for file in sorted(folder.glob("*.yaml"))
+    ]
+    return tuple(_strings(data))
+
+
+def _strings(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for part in node.values() if isinstance(node, dict) else node:
+            yield from _strings(part)
+
+
+def shared_phrases(said: Sequence[Said]) -> GateResult:
+    """No sequence of six words stands in more than three replies, or 0.2 % of a large corpus."""
+    limit = max(MOST_SHARED, len(said) // LARGE)
+    found = Shingles([words(text) for _, _, text in said]).shared(more_than=1)
+    examples = tuple(f"{phrase!r}: {len(who)} replies" for phrase, who in found[:EXAMPLES])
+    value = len(found[0][1]) if found else 1
+    return _at_most("shared six-word phrases", value, limit, examples)
 
 
 def near_duplicate_replies(said: Sequence[Said]) -> GateResult:
     """No two replies reach Jaccard 0.7 over word trigrams."""
-    texts = {f"{i} {name}": text for i, name, text in said}
-    found = list(_near(texts))
-    examples = tuple(f"{a} ~ {b}: {j:.2f}" for a, b, j in found[:EXAMPLES])
+    found = repeats([words(text) for _, _, text in said], NEAR)
+    examples = tuple(
+        f"{' '.join(said[r.of][:2])} ~ {' '.join(said[r.text][:2])}: {r.similarity:.2f}"
+        for r in found[:EXAMPLES]
+    )
     return _at_most("near-duplicate replies", len(found), 0, examples)
 
 
-def leaks(scenes: Sequence[Scene]) -> GateResult:
-    """No `measure` situation is nearly a `build` situation."""
-    split = {s.id: s.split for s in scenes}
-    texts = {s.id: " ".join(m.content for m in s.prompt) for s in scenes}
-    found = [(a, b, j) for a, b, j in _near(texts) if split[a] != split[b]]
-    examples = tuple(f"{a} ~ {b}: {j:.2f}" for a, b, j in found[:EXAMPLES])
+def leaks(scenes: Sequence[Scene], held_back: Sequence[Scene] = ()) -> GateResult:
+    """No `build` situation is nearly one that measures, of these or of others held back."""
+    measure = [s for s in (*scenes, *held_back) if s.split == "measure"]
+    both = [*measure, *(s for s in scenes if s.split == "build")]
+    near = repeats([words(_asked(s)) for s in both], NEAR)
+    found = [r for r in near if r.text >= len(measure) > r.of]
+    examples = tuple(
+        f"{both[r.of].id} ~ {both[r.text].id}: {r.similarity:.2f}" for r in found[:EXAMPLES]
+    )
     return _at_most("measure situations among build", len(found), 0, examples)
 
 
-def _trigrams(text: str) -> set[str]:
+@cache
+def _shipped_measure() -> tuple[Scene, ...]:
+    return tuple(s for corpus in STARTER for s in load(corpus) if s.split == "measure")
+
+
+def _asked(scene: Scene) -> str:
+    return "\n".join(m.content for m in scene.prompt if m.role == "user")
+
+
+def _holds_pairs(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return '"chosen"' in next((line for line in lines if line.strip()), "")
+
+
+def _trigrams(text: str) -> set[tuple[str, ...]]:
     w = words(text)
-    return {" ".join(w[k : k + 3]) for k in range(max(1, len(w) - 2))}
-
-
-def _near(texts: Mapping[str, str]) -> Iterator[tuple[str, str, float]]:
-    """Pairs at Jaccard ≥ 0.7: candidates by MinHash LSH (Broder 1997), then exactly."""
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(threshold=NEAR - 0.1, num_perm=64)
-    grams = {key: _trigrams(text) for key, text in texts.items()}
-    for key, shingles in grams.items():
-        sketch = MinHash(num_perm=64, seed=1)
-        sketch.update_batch([s.encode() for s in shingles])
-        for other in index.query(sketch):
-            similarity = len(shingles & grams[other]) / len(shingles | grams[other])
-            if similarity >= NEAR:
-                yield other, key, similarity
-        index.insert(key, sketch)
+    return set(zip(w, w[1:], w[2:], strict=False))
 
 
 def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[GateResult]:
@@ -165,15 +337,11 @@ def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[Gat
 
     Classifiers are trained on `build` and tested on `measure`.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-    by_words = make_pipeline(
-        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2),
-        LogisticRegression(C=10, max_iter=500),
-    )
+    by_words = _by_words()
     by_surface = make_pipeline(
         FunctionTransformer(lambda texts: [_surface(t) for t in texts]),
         StandardScaler(),
@@ -195,13 +363,42 @@ def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[Gat
     return results
 
 
+def leave_one_area_out(
+    scenes: Sequence[Scene], personas: Mapping[str, Persona]
+) -> dict[str, float]:
+    """Accuracy by words, scale by scale, on each area of life when trained on all the others."""
+    areas = sorted({s.area for s in scenes})
+    found = {}
+    for scale in sorted({s for n in scenes[0].replies for s in personas[n].traits}):
+        right = []
+        for area in areas:
+            train, test = (
+                _poles([s for s in scenes if (s.area == area) == out], None, scale, personas)
+                for out in (False, True)
+            )
+            right.append(_by_words().fit(*train).score(*test))
+        found[scale] = sum(right) / len(right)
+    return found
+
+
+def _by_words() -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(
+        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2),
+        LogisticRegression(C=10, max_iter=500),
+    )
+
+
 def _poles(
-    scenes: Sequence[Scene], split: str, scale: str, personas: Mapping[str, Persona]
+    scenes: Sequence[Scene], split: str | None, scale: str, personas: Mapping[str, Persona]
 ) -> tuple[list[str], list[bool]]:
     sided = [
         (text, personas[name].traits[scale] > 0)
         for s in scenes
-        if s.split == split
+        if split in (None, s.split)
         for name, text in s.replies.items()
         if personas[name].traits.get(scale)
     ]
