@@ -15,7 +15,10 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from personalign.errors import InputError
+from personalign.corpus import scenes
+from personalign.corpus.pairs import reply_pair
+from personalign.errors import CorpusError, InputError
+from personalign.records import to_jsonl
 from personalign.study import Study, StudyConfig, read_config, verdicts
 
 SMALL: dict[str, Any] = {
@@ -136,6 +139,53 @@ def test_what_builds_a_persona_never_measures_it(whole: Path) -> None:
     assert not built & measured
 
 
+def generated(folder: Path, split: str, count: int) -> str:
+    """Pairs on scenes of one split, as if a model had written them."""
+    chosen = scenes.select(scenes.load("starter/mbti"), split, count)  # type: ignore[arg-type]
+    pairs = [
+        reply_pair(s.prompt, f"Brakes first. {s.replies['ISTP']}", s.replies["ENFJ"], {})
+        for s in chosen
+    ]
+    file = folder / f"{split}.jsonl"
+    file.write_text(to_jsonl(pairs))
+    return str(file)
+
+
+def test_a_custom_persona_is_trained_and_verified_on_generated_pairs(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    files = {
+        "build": generated(tmp_path, "build", 6),
+        "measure": generated(tmp_path, "measure", 4),
+    }
+    change = {
+        "base": str(tiny_base),
+        "personas": ["INFP", "night_mechanic"],
+        "conditions": ["base", "adapter"],
+        "pairs": {"night_mechanic": files},
+    }
+    study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
+    study.run(tasks=("behaviour", "statements"), until="verify")
+    infp, mechanic = verdicts(tmp_path / "run")
+    assert infp.margin is not None
+    assert infp.margin.scenes == 3
+    assert mechanic.margin is not None
+    assert mechanic.margin.scenes == 4
+    assert {s.scale for s in mechanic.scales} == {"EI", "SN", "TF"}
+    assert all(s.shifts for s in mechanic.scales)
+
+
+def test_pairs_that_ask_what_measures_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+    change = {
+        "base": str(tiny_base),
+        "personas": ["night_mechanic"],
+        "pairs": {"night_mechanic": {"build": generated(tmp_path, "measure", 4)}},
+    }
+    study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
+    with pytest.raises(CorpusError, match="pair 1 asks what measures"):
+        study.train("night_mechanic")
+
+
 def test_every_persona_and_condition_gets_a_verdict(whole: Path) -> None:
     found = verdicts(whole)
     assert [(v.persona, v.condition) for v in found] == [("INFP", "prompted"), ("INFP", "adapter")]
@@ -157,6 +207,7 @@ def test_report_is_there_and_asks_nothing_of_the_network(whole: Path) -> None:
         ({"conditions": ["base", "adaptor"]}, r"unknown conditions 'adaptor'.*'adapter'"),
         ({"training": {"beta": -1}}, r"training\.beta: .*greater than 0"),
         ({"name": "a/b"}, "name: "),
+        ({"pairs": {"INFP": {"buildd": "x", "build": "y"}}}, r"unknown key 'buildd'.*'build'"),
     ],
 )
 def test_bad_keys_and_values_are_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -170,6 +221,7 @@ def test_bad_keys_and_values_are_named(tmp_path: Path, change: dict[str, Any], s
     ("change", "said"),
     [
         ({"personas": ["INPF"]}, r"unknown persona 'INPF'.*did you mean 'IN"),
+        ({"pairs": {"INFJ": {"build": "x"}}}, r"unknown persona 'INFJ' in pairs.*'INFP'"),
         ({"corpus": "starter/mbtj"}, r"unknown corpus 'starter/mbtj'.*'starter/mbti'"),
     ],
 )

@@ -1,15 +1,16 @@
-"""`personalign corpus check`: the quality gates, as a table."""
+"""`personalign corpus check` and `corpus distil`: what needs no crawling and no other model."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from personalign.cli.show import Json, table
+from personalign.cli.show import Json, progress_bars, table
 
-__all__ = ["check"]
+__all__ = ["check", "distil"]
 
 
 def check(
@@ -41,3 +42,43 @@ def check(
         ]
         table(["gate", "", "value", "limit", "most"], rows)
     raise typer.Exit(0 if all(r.passed for r in results) else 1)
+
+
+def distil(
+    persona: Annotated[str, typer.Argument(help="A name of the catalogue, or a YAML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pairs.")],
+    scenes: Annotated[
+        str, typer.Option(help="Situations: a shipped corpus, file or folder.")
+    ] = "starter/mbti",
+    base: Annotated[
+        str, typer.Option(help="The model: embedded, a path, or a Hub id.")
+    ] = "embedded",
+    build: Annotated[int | None, typer.Option(help="How many situations build; all.")] = None,
+    measure: Annotated[int | None, typer.Option(help="How many situations measure; all.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the replies.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Pairs for a persona without a corpus: the model's replies with and without its prompt.
+
+    Reads situations; writes pairs.jsonl (to train on), pairs.measure.jsonl (to verify on) and
+    what was dropped, with reasons, in --out. Name both files under `pairs` in a study file.
+
+    Example: personalign corpus distil night_mechanic --out pairs/night_mechanic
+    """
+    from personalign.corpus.distil import distil_corpus
+    from personalign.corpus.scenes import load as load_scenes
+    from personalign.models.local import LocalModel
+    from personalign.personas import load
+
+    who, asked = load(persona), load_scenes(scenes)
+    with progress_bars() as announce:
+        local = LocalModel.load(base)
+        counts = distil_corpus(local, who, asked, out, (build, measure), seed, announce)
+    if as_json:
+        print(json.dumps({"folder": str(out), **counts}, indent=1))
+        return
+    rows = [
+        [split, n["kept"], ", ".join(f"{v} {k}" for k, v in n.items() if k != "kept")]
+        for split, n in counts.items()
+    ]
+    table(["split", "pairs", "dropped"], rows)

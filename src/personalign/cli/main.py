@@ -29,6 +29,7 @@ personas_app = typer.Typer(no_args_is_help=True, help="The catalogue of personas
 app.add_typer(study_app, name="study")
 app.add_typer(personas_app, name="personas")
 pipeline.app.command("check")(corpus.check)
+pipeline.app.command("distil")(corpus.distil)
 app.add_typer(pipeline.app, name="corpus")
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]

@@ -6,12 +6,12 @@ its opposite's reply to the same situation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from personalign.errors import CorpusError
 from personalign.records import Message, PreferencePair, Scene
 
-__all__ = ["opposite_pairs", "reply_pair"]
+__all__ = ["as_scenes", "check_apart", "opposite_pairs", "reply_pair"]
 
 
 def opposite_pairs(scenes: Sequence[Scene], persona: str, opposite: str) -> list[PreferencePair]:
@@ -63,3 +63,32 @@ def reply_pair(
         rejected=(Message(role="assistant", content=rejected),),
         origin=origin,
     )
+
+
+def as_scenes(pairs: Sequence[PreferencePair], persona: str, rejected: str) -> list[Scene]:
+    """Pairs as scenes that measure: the chosen reply is the persona's, the other `rejected`'s."""
+    return [
+        Scene(
+            id=f"{persona}-{number}",
+            area=str(pair.origin.get("area", "generated")),
+            split="measure",
+            prompt=pair.prompt,
+            replies={persona: pair.chosen[0].content, rejected: pair.rejected[0].content},
+        )
+        for number, pair in enumerate(pairs, start=1)
+    ]
+
+
+def check_apart(pairs: Iterable[PreferencePair], *measuring: Iterable[Scene]) -> None:
+    """Refuse pairs that would train on what measures.
+
+    Raises:
+        CorpusError: where the last turn of a prompt is asked in a scene that measures.
+    """
+    held = {s.prompt[-1].content for scenes in measuring for s in scenes if s.split == "measure"}
+    for number, pair in enumerate(pairs, start=1):
+        if pair.prompt[-1].content in held:
+            raise CorpusError(
+                f"pair {number} asks what measures personas: {pair.prompt[-1].content[:60]!r}",
+                "take it out of the pairs that build",
+            )

@@ -14,6 +14,7 @@ from torch import Tensor
 from personalign.errors import InputError, ModelError, unknown
 from personalign.models import embedded
 from personalign.models.chat import prompt_tokens
+from personalign.models.folding import fold
 from personalign.models.trees import Tree, check_servable, score_trees
 from personalign.records import Message
 from personalign.runs import file_hash
@@ -148,6 +149,7 @@ class LocalModel:
             ) from e
         self.model.eval().requires_grad_(False)
         _scale(self.model, handle, strength)
+        fold(self.model)
         digest = file_hash(path / "adapter_model.safetensors")[:16]
         self.adapters[name] = Adapter(handle, digest, strength)
 

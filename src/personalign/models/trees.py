@@ -3,7 +3,7 @@
 The prompt's tokens are computed once. Every completion is a branch that sees the prompt and
 itself and never its siblings: positions restart at the end of the prompt, and a block mask keeps
 branches (and trees that share a row) apart. The language-model head runs only where a completion
-token is predicted, in chunks, so that the full logits never exist.
+token is predicted, in tiles (`models/head.py`), so that the full logits never exist.
 
 Shape legend: R rows, L row length, N predicted completion tokens, B branches of all trees,
 D hidden size, V vocabulary.
@@ -23,6 +23,7 @@ from torch import Tensor
 from personalign.errors import ModelError
 from personalign.models import attention
 from personalign.models.attention import TreeLayout
+from personalign.models.head import token_log_probs
 
 __all__ = [
     "PackedTrees",
@@ -37,7 +38,6 @@ __all__ = [
 ]
 
 ROW_LENGTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
-HEAD_CHUNK = 256
 SHORTEST_PREFIX = 16
 
 
@@ -176,49 +176,6 @@ def _layout(
     return packed, spans
 
 
-class _CompletionLogProb(torch.autograd.Function):
-    """log softmax(h Wᵀ)[target] for each row of h, a chunk of logits at a time.
-
-    The gradient of one log-prob with respect to its hidden state is W[target] − softmax · W; it
-    does not depend on what follows, so the forward pass keeps it ([N, D]) and the backward pass
-    needs no logits at all. With a trainable head the logits are recomputed chunk by chunk.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-        need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
-        out = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
-        slope = torch.empty_like(hidden) if need_hidden else hidden.new_empty(0)
-        for part in torch.arange(hidden.shape[0], device="cpu").split(HEAD_CHUNK):
-            cut = slice(int(part[0]), int(part[-1]) + 1)
-            logits = (hidden[cut] @ weight.T).float()
-            chosen = logits.gather(1, target[cut, None]).squeeze(1)
-            norm = logits.logsumexp(-1)
-            out[cut] = chosen - norm
-            if need_hidden:
-                probs = logits.sub_(norm[:, None]).exp_().to(weight.dtype)
-                slope[cut] = weight[target[cut]] - probs @ weight
-        ctx.save_for_backward(slope, *((hidden, weight, target) if need_weight else ()))
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (grad,) = grads
-        slope, *rest = ctx.saved_tensors
-        grad_hidden = slope * grad[:, None].to(slope.dtype) if ctx.needs_input_grad[0] else None
-        return grad_hidden, _head_gradient(grad, *rest) if rest else None, None
-
-
-def _head_gradient(grad: Tensor, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    total = torch.zeros_like(weight, dtype=torch.float32)
-    for cut in (slice(i, i + HEAD_CHUNK) for i in range(0, hidden.shape[0], HEAD_CHUNK)):
-        probs = (hidden[cut] @ weight.T).float().softmax(-1)
-        probs.mul_(-grad[cut, None])
-        probs.scatter_add_(1, target[cut, None], grad[cut, None])
-        total += probs.T @ hidden[cut].float()
-    return total.to(weight.dtype)
-
-
 def _base(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
@@ -243,8 +200,7 @@ def log_probs(model: Any, packed: PackedTrees, cache: Any = None) -> Tensor:
         ).last_hidden_state
     picked = states.flatten(0, 1).index_select(0, packed.source)
     head = model.get_output_embeddings().weight
-    result: Tensor = _CompletionLogProb.apply(picked, head, packed.target)  # type: ignore[no-untyped-call]
-    return result
+    return token_log_probs(picked, head, packed.target)
 
 
 @contextmanager
@@ -294,7 +250,7 @@ def _flex_mask(packed: PackedTrees) -> Any:
     return create_block_mask(visible, rows, None, length, length, device=tree.device)
 
 
-def batched(trees: Sequence[Tree], max_tokens: int = 4096) -> Iterator[list[int]]:
+def batched(trees: Sequence[Tree], max_tokens: int = 2048) -> Iterator[list[int]]:
     """Indices of trees in batches of similar size, at most `max_tokens` (or one tree) each."""
     batch: list[int] = []
     total = 0
@@ -311,7 +267,7 @@ def batched(trees: Sequence[Tree], max_tokens: int = 4096) -> Iterator[list[int]
 def score_trees(
     model: Any,
     trees: Sequence[Tree],
-    max_tokens: int = 4096,
+    max_tokens: int = 2048,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[list[Tensor]]:
     """Per-token log-probs (nats, float32, on the CPU) of every branch of every tree.

@@ -106,7 +106,8 @@ def behaviour_positions(rows: pd.DataFrame, personas: Mapping[str, Persona]) -> 
     `rows` are score rows of the task `behaviour` under one condition of one persona.
     """
     wide = rows.pivot(index="sample", columns="metric", values="value")
-    names = {metric: metric.removeprefix("reply:") for metric in wide.columns}
+    replies = {metric: metric.removeprefix("reply:") for metric in wide.columns}
+    names = {metric: name for metric, name in replies.items() if name in personas}
     scales = sorted({s for n in names.values() for s in personas[n].traits})
     out = {}
     for scale in scales:

@@ -1,6 +1,6 @@
 """The composition root: one study file, every step in order, each resumable."""
 
 from personalign.study.config import Measures, StudyConfig, read_config
-from personalign.study.steps import TASKS, Arm, Study, verdicts
+from personalign.study.steps import TASKS, Study, verdicts
 
-__all__ = ["TASKS", "Arm", "Measures", "Study", "StudyConfig", "read_config", "verdicts"]
+__all__ = ["TASKS", "Measures", "Study", "StudyConfig", "read_config", "verdicts"]

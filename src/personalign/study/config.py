@@ -14,7 +14,7 @@ from personalign.models import embedded
 from personalign.records import Condition, Record
 from personalign.training.config import TrainingConfig
 
-__all__ = ["Measures", "StudyConfig", "read_config"]
+__all__ = ["Measures", "PairFiles", "StudyConfig", "read_config"]
 
 
 class Measures(Record):
@@ -40,6 +40,15 @@ class Measures(Record):
     """Nucleus of free text (LAPD: 0.9)."""
 
 
+class PairFiles(Record):
+    """Preference pairs that were generated for a persona (JSON Lines)."""
+
+    build: Path
+    """Pairs that train it."""
+    measure: Path | None = None
+    """Pairs on other situations: does it prefer the chosen reply there?"""
+
+
 class StudyConfig(Record):
     """One study: which personas on which base, from which corpus, measured how."""
 
@@ -48,7 +57,10 @@ class StudyConfig(Record):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     corpus: str = "starter/mbti"
     build_scenes: int | None = Field(None, ge=1)
+    pairs: dict[str, PairFiles] = Field(default_factory=dict)
+    """Personas that are trained from generated pairs, not from the corpus."""
     personas: tuple[str, ...] = Field(min_length=1)
+    """Names of the catalogue, or paths of persona files."""
     conditions: tuple[Condition, ...] = ("base", "prompted", "adapter", "prompted+adapter")
     training: TrainingConfig = TrainingConfig()
     measures: Measures = Measures()
@@ -77,9 +89,7 @@ def _bad_key(path: Path, error: ValidationError) -> InputError:
     first: Any = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        model: Any = StudyConfig
-        for part in place[:-1]:
-            model = model.model_fields[part].annotation
+        model = PairFiles if place[0] == "pairs" else _section(place[:-1])
         where = f"{path}, {'.'.join(place[:-1]) or 'top level'}"
         return unknown("key", place[-1], model.model_fields, where)
     if first["type"] == "literal_error":
@@ -91,3 +101,10 @@ def _bad_key(path: Path, error: ValidationError) -> InputError:
             str(path),
         )
     return InputError(f"{path}: {'.'.join(place) or 'study'}: {first['msg']}", "mend the value")
+
+
+def _section(place: list[str]) -> Any:
+    model: Any = StudyConfig
+    for part in place:
+        model = model.model_fields[part].annotation
+    return model

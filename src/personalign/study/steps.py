@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ import yaml
 
 from personalign import __version__, analysis, personas, report
 from personalign.corpus import pairs, scenes
-from personalign.errors import CorpusError
+from personalign.errors import CorpusError, unknown
 from personalign.evals import social
 from personalign.models import embedded
+from personalign.models.chat import with_system
 from personalign.models.local import LocalModel, Sampling
 from personalign.psychometrics import administer, inventory
 from personalign.psychometrics import verify as verification
 from personalign.records import (
-    Condition,
     PreferencePair,
     Scene,
     ScoreRow,
@@ -30,34 +29,19 @@ from personalign.records import (
     to_jsonl,
 )
 from personalign.runs import Run, content_hash, environment, write_atomic
+from personalign.study.arms import BASE, Arm, arms
 from personalign.study.config import StudyConfig
+from personalign.study.tasks import SCORED
 from personalign.training import trainer
 
-__all__ = ["TASKS", "Arm", "Study", "verdicts"]
+__all__ = ["TASKS", "Study", "verdicts"]
 
-TASKS = ("behaviour", "statements", "social", "replies")
+TASKS = (*SCORED, "replies")
+REJECTED = "rejected"  # stands for the other reply of a generated pair
 REPLIES_BATCH = 16
 
 Announce = Callable[[str, int], Callable[[int], None]]
 """Called with a step's name and size; what it returns is called with the amount done since."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """A persona under a condition; the base has no persona."""
-
-    persona: str
-    condition: Condition
-
-    @property
-    def slug(self) -> str:
-        """Name of the arm's files."""
-        return f"{self.persona}-{self.condition}" if self.persona else self.condition
-
-    @property
-    def adapter(self) -> str | None:
-        """Name of the adapter that answers, if any."""
-        return self.persona if "adapter" in self.condition else None
 
 
 def _silent(name: str, total: int) -> Callable[[int], None]:
@@ -71,7 +55,9 @@ class Study:
         self.config = config
         self.folder = Run(folder)
         self.announce = announce
-        self.personas = {name: personas.load(name) for name in config.personas}
+        self.personas = {p.name: p for p in map(personas.load, config.personas)}
+        if strange := [name for name in config.pairs if name not in self.personas]:
+            raise unknown("persona", strange[0], self.personas, "pairs")
         self.scenes = scenes.load(config.corpus)
 
     # What the steps need, made when first needed.
@@ -112,8 +98,27 @@ class Study:
     @property
     def arms(self) -> list[Arm]:
         """Base first, then every persona under every other condition."""
-        rest = [c for c in self.config.conditions if c != "base"]
-        return [Arm("", "base")] + [Arm(p, c) for p in self.personas for c in rest]
+        return arms(list(self.personas), self.config.conditions)
+
+    @cached_property
+    def pair_scenes(self) -> dict[str, list[Scene]]:
+        """For personas that are trained from generated pairs: their pairs that measure."""
+        return {
+            name: pairs.as_scenes(read_jsonl(files.measure, PreferencePair), name, REJECTED)
+            for name, files in self.config.pairs.items()
+            if files.measure
+        }
+
+    def scenes_for(self, arm: Arm) -> list[Scene]:
+        """What an arm's behaviour is measured on; the base, on all that any persona is."""
+        own = [
+            s for n, scenes in self.pair_scenes.items() if arm.persona in ("", n) for s in scenes
+        ]
+        return [*self.measure_scenes, *own]
+
+    def counterpart(self, name: str) -> str | None:
+        """Whose reply stands against the persona's own on scenes that measure."""
+        return REJECTED if name in self.config.pairs else self.personas[name].opposite
 
     # Steps.
 
@@ -155,8 +160,7 @@ class Study:
     def train(self, name: str) -> None:
         """Pairs, reference and adapter of one persona."""
         persona, settings = self.personas[name], self.config.training
-        build = scenes.select(self.scenes, "build", self.config.build_scenes)
-        made = pairs.opposite_pairs(build, name, self._opposite(persona))
+        made = self._pairs(persona)
         file = self.folder.path / "pairs" / f"{name}.jsonl"
         self.folder.step(
             f"pairs:{name}", {"pairs": made}, lambda: [write_atomic(file, to_jsonl(made))]
@@ -170,13 +174,18 @@ class Study:
             f"train:{name}", inputs, lambda: self._train(name, file, system, out, inputs)
         )
 
-    def _opposite(self, persona: personas.Persona) -> str:
+    def _pairs(self, persona: personas.Persona) -> list[PreferencePair]:
+        if files := self.config.pairs.get(persona.name):
+            made = read_jsonl(files.build, PreferencePair)[: self.config.build_scenes]
+            pairs.check_apart(made, self.scenes, self.pair_scenes.get(persona.name, []))
+            return made
         if persona.opposite is None:
             raise CorpusError(
                 f"persona {persona.name!r} has no opposite in the corpus",
-                "generate pairs for it, or name its opposite in its file",
+                "generate pairs for it and name them under `pairs`, or name its opposite",
             )
-        return persona.opposite
+        build = scenes.select(self.scenes, "build", self.config.build_scenes)
+        return pairs.opposite_pairs(build, persona.name, persona.opposite)
 
     def _train(
         self, name: str, file: Path, system: str | None, out: Path, inputs: dict[str, Any]
@@ -204,24 +213,19 @@ class Study:
 
     def measure(self, arm: Arm, task: str) -> None:
         """One task for one arm."""
-        subject: dict[str, Callable[[], Any]] = {
-            "behaviour": lambda: self.measure_scenes,
-            "statements": lambda: self.inventory,
-            "social": lambda: self.social_items,
-            "replies": lambda: [self.reply_scenes, self._sampling],
-        }
+        scored = SCORED.get(task)
         inputs = self._inputs(
             arm=arm.slug,
-            subject=subject[task](),
-            system=self._system(arm),
+            subject=scored.subject(self, arm) if scored else [self.reply_scenes, self._sampling],
+            system=self.system(arm),
             adapter=self.folder.outputs(f"train:{arm.adapter}") if arm.adapter else None,
-            asks=self._asks,
             seed=self.config.seed,
         )
-        work: Callable[[Arm, str], Path] = self._replies if task == "replies" else self._scores
+        work = self._scores if scored else self._replies
         self.folder.step(f"measure:{arm.slug}:{task}", inputs, lambda: [work(arm, task)])
 
-    def _system(self, arm: Arm) -> str | None:
+    def system(self, arm: Arm) -> str | None:
+        """The system prompt an arm is asked under, if any."""
         return self.personas[arm.persona].system_prompt() if "prompted" in arm.condition else None
 
     @property
@@ -230,73 +234,43 @@ class Study:
         return {"max_new_tokens": m.max_new_tokens, "temperature": m.temperature, "top_p": m.top_p}
 
     @property
-    def _asks(self) -> tuple[str, ...]:
+    def asks(self) -> tuple[str, ...]:
+        """Ways of asking for statements."""
         return administer.ASK[: self.config.measures.asks]
 
-    def _adapter(self, arm: Arm) -> str | None:
+    def adapter(self, arm: Arm) -> str | None:
+        """Load an arm's adapter where it has one; returns its name."""
         if arm.adapter and arm.adapter not in self.local.adapters:
             self.local.add_adapter(arm.adapter, self.folder.path / "adapters" / arm.adapter)
         return arm.adapter
 
     def _scores(self, arm: Arm, task: str) -> Path:
-        ask: dict[str, Callable[[Arm], Iterable[tuple[str, str, str, float]]]] = {
-            "behaviour": self._behaviour,
-            "statements": self._statements,
-            "social": self._social,
-        }
-        name = social.task_name(self.config.measures.social) if task == "social" else task
+        scored = SCORED[task]
         rows = [
             ScoreRow(
                 run=self.config.name,
                 base_model=self.base_identity,
                 persona=arm.persona,
                 condition=arm.condition,
-                task=name,
+                task=scored.label(self) if scored.label else task,
                 sample=sample,
                 cluster=cluster,
                 metric=metric,
                 value=value,
+                state=state,
             )
-            for sample, cluster, metric, value in ask[task](arm)
+            for sample, cluster, metric, value, state in scored.ask(self, arm)
         ]
         path = self.folder.path / "scores" / f"{arm.slug}.{task}.parquet"
         analysis.write(analysis.to_frame(rows), path)
         return path
 
-    def _behaviour(self, arm: Arm) -> Iterator[tuple[str, str, str, float]]:
-        tick = self.announce(f"behaviour {arm.slug}", len(self.measure_scenes))
-        scored = administer.behaviour(
-            self.local, self.measure_scenes, self._system(arm), self._adapter(arm), tick
-        )
-        return ((s, s, metric, value) for s, metric, value in scored)
-
-    def _statements(self, arm: Arm) -> Iterator[tuple[str, str, str, float]]:
-        tick = self.announce(f"statements {arm.slug}", len(self._asks))
-        scale = {item.id: item.scale for item in self.inventory.items}
-        scored = administer.statements(
-            self.local, self.inventory, self._system(arm), self._adapter(arm), self._asks, tick
-        )
-        return ((s, scale[s], metric, value) for s, metric, value in scored)
-
-    def _social(self, arm: Arm) -> Iterator[tuple[str, str, str, float]]:
-        items = self.social_items
-        tick = self.announce(f"social {arm.slug}", len(items))
-        chosen = social.choices(
-            self.local, items, self._system(arm), self._adapter(arm), progress=tick
-        )
-        return (
-            (item.id, item.id, "correct", float(choice == item.label))
-            for item, choice in zip(items, chosen, strict=True)
-        )
-
     def _replies(self, arm: Arm, task: str) -> Path:
-        from personalign.models.chat import with_system
-
         asked = self.reply_scenes
         tick = self.announce(f"replies {arm.slug}", len(asked))
-        prompts = [with_system(s.prompt, self._system(arm)) for s in asked]
+        prompts = [with_system(s.prompt, self.system(arm)) for s in asked]
         seeds = [self.config.seed + k for k in range(len(asked))]
-        adapters = [self._adapter(arm)] * len(asked)
+        adapters = [self.adapter(arm)] * len(asked)
         drawn = self.local.generate(
             prompts, adapters, Sampling(**self._sampling), seeds, REPLIES_BATCH, tick
         )
@@ -356,13 +330,14 @@ class Study:
         self.folder.step("verify", inputs, work)
 
     def _verdicts(self, frame: pd.DataFrame) -> Iterator[verification.Verification]:
-        base = self._positions(frame, Arm("", "base"))
+        base = self._positions(frame, BASE)
         for arm in self.arms[1:]:
             asked = self._positions(frame, arm)
             persona = self.personas[arm.persona]
-            margins = tuple(self._margins(frame, a, persona) for a in (Arm("", "base"), arm))
-            both = (margins[0], margins[1])
-            yield verification.verify(persona, arm.condition, base, asked, both, self.config.seed)
+            margins = self._margins(frame, arm)
+            yield verification.verify(
+                persona, arm.condition, base, asked, margins, self.config.seed
+            )
 
     def _rows(self, frame: pd.DataFrame, arm: Arm, task: str) -> pd.DataFrame:
         return frame[
@@ -382,11 +357,19 @@ class Study:
         }
 
     def _margins(
-        self, frame: pd.DataFrame, arm: Arm, persona: personas.Persona
-    ) -> pd.Series[float]:
-        rows = self._rows(frame, arm, "behaviour")
-        wide = rows.pivot(index="sample", columns="metric", values="value")
-        return wide[f"reply:{persona.name}"] - wide[f"reply:{persona.opposite}"]
+        self, frame: pd.DataFrame, arm: Arm
+    ) -> tuple[pd.Series[float], pd.Series[float]] | None:
+        """Own reply minus its counterpart's, by scene: under base and under the arm."""
+        own, other = f"reply:{arm.persona}", f"reply:{self.counterpart(arm.persona)}"
+        found = []
+        for asked in (BASE, arm):
+            rows = self._rows(frame, asked, "behaviour")
+            wide = rows.pivot(index="sample", columns="metric", values="value")
+            if own not in wide or other not in wide:
+                return None
+            found.append((wide[own] - wide[other]).dropna())
+        base, after = found
+        return base.reindex(after.index), after
 
     def analyse(self) -> None:
         """Estimates and paired contrasts of the outcome measures."""

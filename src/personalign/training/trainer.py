@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from personalign.errors import TrainingError
 from personalign.models.chat import reply_tree, with_system
+from personalign.models.folding import fold
 from personalign.models.local import LocalModel
 from personalign.models.trees import PackedTrees, Tree, log_probs, pack
 from personalign.records import PreferencePair
@@ -146,7 +147,9 @@ def with_lora(model: Any, lora: Lora, seed: int) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
+        fold(adapted)
+        return adapted
     except ValueError as e:
         raise TrainingError(f"LoRA targets {targets}: {e}", "name linear layers of the base") from e
 

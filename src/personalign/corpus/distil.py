@@ -1,0 +1,172 @@
+"""Pairs without a corpus, a key or a bigger model: what a prompt does, put into the weights.
+
+The chosen reply is the model's own under the persona's system prompt, the rejected one its own
+without (context distillation, Askell et al. 2021, arXiv 2112.00861, section 2, as preferences).
+The system prompt is not in the pair: what is trained is to answer as if it were there. A persona
+made this way is as good as the model's acting, and no better.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from personalign.corpus.gates import Contrast, Gates, Measured, PairGate
+from personalign.corpus.pairs import reply_pair
+from personalign.corpus.scenes import select
+from personalign.models.chat import with_system
+from personalign.models.local import LocalModel, Sampling
+from personalign.personas import Persona
+from personalign.records import PreferencePair, Record, Scene, read_jsonl, to_jsonl
+from personalign.runs import Run, write_atomic
+
+__all__ = ["FILES", "SAMPLING", "Draft", "distil", "distil_corpus"]
+
+SAMPLING = Sampling(max_new_tokens=80, temperature=0.7, top_p=0.9)
+Split = Literal["build", "measure"]
+Announce = Callable[[str, int], Callable[[int], None]]
+
+FILES: dict[Split, str] = {"build": "pairs.jsonl", "measure": "pairs.measure.jsonl"}
+"""Split → the file its pairs are written to."""
+
+SHORTEST = 5
+BATCH = 16
+SENTENCE_END = re.compile(r"[.!?][\"'”’)]*(?=\s|$)")
+
+
+class Draft(Record):
+    """A pair, or why there is none for a scene."""
+
+    scene: str
+    pair: PreferencePair | None
+    reason: str = ""
+
+
+def distil(
+    local: LocalModel,
+    persona: Persona,
+    scenes: Sequence[Scene],
+    gate: PairGate | None = None,
+    sampling: Sampling = SAMPLING,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Iterator[Draft]:
+    """One draft a scene, in order; each reply is drawn with its own seed.
+
+    Args:
+        gate: Says why a pair must be dropped; see `corpus/gates.py`.
+        progress: Called with the number of scenes done since the last call.
+    """
+    for start in range(0, len(scenes), BATCH):
+        part = scenes[start : start + BATCH]
+        asked = [with_system(s.prompt, persona.system_prompt()) for s in part]
+        asked += [s.prompt for s in part]
+        seeds = [seed + 2 * (start + k) for k in range(len(part))]
+        seeds += [s + 1 for s in seeds]
+        drawn = local.generate(asked, [None] * len(asked), sampling, seeds)
+        texts = [whole_sentences(g.text, g.tokens >= sampling.max_new_tokens) for g in drawn]
+        yield from _drafts(part, persona, texts, local.identity, seeds, gate)
+        progress(len(part))
+
+
+def distil_corpus(
+    local: LocalModel,
+    persona: Persona,
+    scenes: Sequence[Scene],
+    folder: Path,
+    limits: tuple[int | None, int | None] = (None, None),
+    seed: int = 0,
+    announce: Announce = lambda name, total: lambda done: None,
+) -> dict[str, Counter[str]]:
+    """Pairs that build and pairs that measure, each in its own file; what is done is kept.
+
+    Args:
+        scenes: Situations of both splits; their replies are not used.
+        limits: How many scenes build, and how many measure; all where None.
+
+    Returns:
+        Split → how many pairs were `kept`, and how many dropped for which reason.
+    """
+    run = Run(folder)
+    with run.locked():
+        return {
+            split: _distil_split(run, local, persona, scenes, split, limit, seed, announce)
+            for split, limit in zip(FILES, limits, strict=True)
+        }
+
+
+def _distil_split(
+    run: Run,
+    local: LocalModel,
+    persona: Persona,
+    scenes: Sequence[Scene],
+    split: Split,
+    limit: int | None,
+    seed: int,
+    announce: Announce,
+) -> Counter[str]:
+    chosen = select(scenes, split, limit)
+    file, dropped = run.path / FILES[split], run.path / f"dropped.{split}.jsonl"
+
+    def work() -> list[Path]:
+        tick = announce(f"{split} pairs", len(chosen))
+        gate = _gate(persona, scenes, split)
+        drafts = list(distil(local, persona, chosen, gate, seed=seed, progress=tick))
+        write_atomic(file, to_jsonl([d.pair for d in drafts if d.pair]))
+        write_atomic(dropped, to_jsonl([d for d in drafts if not d.pair]))
+        return [file, dropped]
+
+    inputs = {"base": local.identity, "persona": persona, "scenes": chosen, "seed": seed}
+    run.step(f"distil:{split}", inputs, work)
+    lost = read_jsonl(dropped, Draft)
+    return Counter([d.reason for d in lost] + ["kept"] * (len(chosen) - len(lost)))
+
+
+def _gate(persona: Persona, scenes: Sequence[Scene], split: Split) -> PairGate:
+    names = tuple(n for n in Gates().names if split == "build" or n != "measured")
+    return PairGate(Gates(names=names), Measured(scenes), Contrast([], persona.name, ""))
+
+
+def _drafts(
+    scenes: Sequence[Scene],
+    persona: Persona,
+    texts: Sequence[str],
+    model: str,
+    seeds: Iterable[int],
+    gate: PairGate | None,
+) -> Iterator[Draft]:
+    count = len(scenes)
+    replies = zip(scenes, texts[:count], texts[count:], seeds, strict=False)
+    for scene, chosen, rejected, seed in replies:
+        if min(len(chosen.split()), len(rejected.split())) < SHORTEST:
+            yield Draft(scene=scene.id, pair=None, reason="short")
+            continue
+        if chosen == rejected:
+            yield Draft(scene=scene.id, pair=None, reason="equal")
+            continue
+        pair = reply_pair(
+            scene.prompt,
+            chosen,
+            rejected,
+            {
+                "scene": scene.id,
+                "area": scene.area,
+                "persona": persona.name,
+                "way": "distil",
+                "model": model,
+                "seed": seed,
+            },
+        )
+        reason = gate(pair) if gate else None
+        yield Draft(scene=scene.id, pair=None if reason else pair, reason=reason or "")
+
+
+def whole_sentences(text: str, cut: bool) -> str:
+    """A reply without the sentence that the length limit cut off; empty where none is whole."""
+    if not cut:
+        return text.strip()
+    ends = [m.end() for m in SENTENCE_END.finditer(text)]
+    return text[: ends[-1]].strip() if ends else ""

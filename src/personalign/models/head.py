@@ -1,0 +1,93 @@
+"""Log-probs from hidden states, without the logits: a language-model head in tiles.
+
+A tile of the vocabulary is small enough to stay in the cache; the softmax is accumulated over
+tiles with a running maximum (online softmax, Milakov & Gimelshein 2018, arXiv 1805.02867), and so
+is its product with the head's weights, which is all that the gradient needs.
+
+Shape legend: N predicted tokens, D hidden size, V vocabulary, T tile of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["token_log_probs"]
+
+ROWS = 1024
+TILE = 2048
+
+
+def token_log_probs(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """log softmax(h Wᵀ)[target] for each row of h: float32 [N] in nats, differentiable.
+
+    Args:
+        hidden: [N, D].
+        weight: The head's, [V, D]; may be trainable.
+        target: int64 [N].
+    """
+    result: Tensor = _TokenLogProb.apply(hidden, weight, target)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _TokenLogProb(torch.autograd.Function):
+    """The gradient of one log-prob with respect to its hidden state is W[target] − softmax · W.
+
+    It does not depend on what follows, so the forward pass keeps it ([N, D]) and the backward
+    pass needs no logits at all. With a trainable head the logits are made again, row by row.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+        need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
+        out = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
+        slope = torch.empty_like(hidden) if need_hidden else hidden.new_empty(0)
+        for cut in _cuts(hidden.shape[0], ROWS):
+            norm, mean = _normaliser(hidden[cut], weight, need_hidden)
+            own = weight[target[cut]]
+            out[cut] = (hidden[cut].float() * own.float()).sum(-1) - norm
+            if mean is not None:
+                slope[cut] = own - mean.to(own.dtype)
+        ctx.save_for_backward(slope, *((hidden, weight, target) if need_weight else ()))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (grad,) = grads
+        slope, *rest = ctx.saved_tensors
+        grad_hidden = slope * grad[:, None].to(slope.dtype) if ctx.needs_input_grad[0] else None
+        return grad_hidden, _weight_gradient(grad, *rest) if rest else None, None
+
+
+def _cuts(length: int, size: int) -> Iterator[slice]:
+    return (slice(i, min(i + size, length)) for i in range(0, length, size))
+
+
+def _normaliser(hidden: Tensor, weight: Tensor, with_mean: bool) -> tuple[Tensor, Tensor | None]:
+    """log Σ exp(logits), float32 [N], and the mean of W under the softmax, float32 [N, D]."""
+    top = hidden.new_full((hidden.shape[0], 1), -torch.inf, dtype=torch.float32)
+    total = torch.zeros_like(top)
+    mean = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)
+    for cut in _cuts(weight.shape[0], TILE):
+        logits = (hidden @ weight[cut].T).float()
+        higher = torch.maximum(top, logits.amax(1, keepdim=True))
+        shrink = (top - higher).exp_()
+        odds = logits.sub_(higher).exp_()
+        total.mul_(shrink).add_(odds.sum(1, keepdim=True))
+        if with_mean:
+            mean.mul_(shrink).add_(odds.to(weight.dtype) @ weight[cut])
+        top = higher
+    return (top + total.log()).squeeze(1), mean.div_(total) if with_mean else None
+
+
+def _weight_gradient(grad: Tensor, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    whole = torch.zeros_like(weight, dtype=torch.float32)
+    for cut in _cuts(hidden.shape[0], ROWS // 4):
+        probs = (hidden[cut] @ weight.T).float().softmax(-1)
+        probs.mul_(-grad[cut, None])
+        probs.scatter_add_(1, target[cut, None], grad[cut, None])
+        whole += probs.T @ hidden[cut].float()
+    return whole.to(weight.dtype)
