@@ -147,9 +147,7 @@ def with_lora(model: Any, lora: Lora, seed: int) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        adapted = get_peft_model(model, config)
-        fold(adapted)
-        return adapted
+        return get_peft_model(model, config)
     except ValueError as e:
         raise TrainingError(f"LoRA targets {targets}: {e}", "name linear layers of the base") from e
 
@@ -179,6 +177,7 @@ def train(
         raise TrainingError("the base has adapters loaded already", "load it anew to train")
     torch.manual_seed(settings.seed)
     model = with_lora(local.model, settings.lora, settings.seed)
+    fold(model)
     work = out / "checkpoints"
     trainer = PreferenceTrainer(
         settings,
