@@ -91,18 +91,22 @@ def quickstart(out: Out = None, as_json: Json = False) -> None:
 
 @app.command()
 def train(file: StudyFile, persona: str, out: Out = None, as_json: Json = False) -> None:
-    """Train one persona of a study.
+    """Train one persona of a study, on one device or under `accelerate launch` on several.
 
     Reads a study file; writes pairs/ and adapters/PERSONA in the run folder.
 
     Example: personalign train recipes/quickstart.yaml INFP
     """
     from personalign.errors import unknown
+    from personalign.training import devices
 
     with progress_bars() as announce:
         study = _study(file, out, announce)
         if persona not in study.personas:
             raise unknown("persona", persona, study.personas, str(file))
+        if not devices.is_main():
+            study.join(persona)
+            return
         with study.folder.locked():
             study.begin()
             study.train(persona)

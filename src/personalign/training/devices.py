@@ -17,7 +17,7 @@ from personalign.errors import TrainingError
 from personalign.models.trees import PackedTrees, log_probs
 from personalign.training.config import TrainingConfig
 
-__all__ = ["accumulation", "is_main", "processes", "trees_through_forward"]
+__all__ = ["accumulation", "is_main", "main_first", "processes", "trees_through_forward", "wait"]
 
 
 def processes() -> int:
@@ -28,6 +28,24 @@ def processes() -> int:
 def is_main() -> bool:
     """Is this the process that writes files?"""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def wait() -> None:
+    """Go on when every process has come here."""
+    if processes() > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """The main process does what is within first, then all others at once."""
+    if not is_main():
+        wait()
+    yield
+    if is_main():
+        wait()
 
 
 def accumulation(settings: TrainingConfig) -> int:

@@ -14,7 +14,7 @@ from personalign.records import PreferencePair
 from personalign.training.config import TrainingConfig
 from personalign.training.memory import check_memory, estimate, free_memory
 
-__all__ = ["check_settings", "load_base", "needs_own_base"]
+__all__ = ["check_machine", "check_settings", "load_base", "needs_own_base"]
 
 LETTERS_A_TOKEN = 3  # English has about four; fewer is the safe side
 
@@ -51,25 +51,32 @@ def check_settings(settings: TrainingConfig, device: str | None = None) -> None:
             )
 
 
-def load_base(
+def check_machine(
     base: str, dtype: str, settings: TrainingConfig, pairs: Sequence[PreferencePair]
-) -> LocalModel:
-    """The base for training these pairs.
+) -> str:
+    """Refuse a training that this machine cannot do; loads nothing. Returns the number type.
 
     Raises:
-        TrainingError: where it cannot be trained so on this machine; nothing is loaded then.
+        TrainingError: naming what is missing, or how much memory is.
     """
     device = best_device()
     check_settings(settings, device)
-    folder = embedded.resolve(base)
     number = str(best_dtype(device)).removeprefix("torch.") if dtype == "auto" else dtype
-    need = estimate(folder, number, settings, _tokens(settings, pairs))
+    need = estimate(embedded.resolve(base), number, settings, _tokens(settings, pairs))
     check_memory(need, device, free_memory(device))
+    return number
+
+
+def load_base(
+    base: str, dtype: str, settings: TrainingConfig, pairs: Sequence[PreferencePair]
+) -> LocalModel:
+    """The base for training these pairs, after `check_machine`."""
+    number = check_machine(base, dtype, settings, pairs)
     if settings.loader == "unsloth":
         return _unsloth(base, number, settings)
     if settings.method == "qlora":
         return _four_bit(base, number)
-    return LocalModel.load(base, dtype, device)
+    return LocalModel.load(base, dtype)
 
 
 def _tokens(settings: TrainingConfig, pairs: Sequence[PreferencePair]) -> int:

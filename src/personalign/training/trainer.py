@@ -280,8 +280,10 @@ def train(
     trainer.add_callback(watch)
     try:
         trainer.remove_callback(_default_printer())
+        with devices.main_first():
+            checkpoint = _last_complete(work)
         with devices.trees_through_forward(model):
-            trainer.train(resume_from_checkpoint=_last_complete(work))
+            trainer.train(resume_from_checkpoint=checkpoint)
         if found := watch.stopped_by:
             raise TrainingError(
                 f"stopped at step {found.step}: {found.problem} {found.value:.3g} "
@@ -291,6 +293,7 @@ def train(
         trainer.save_model(str(out))
         if devices.is_main():
             _keep(out, trainer.state.log_history)
+        devices.wait()
     finally:
         if settings.method != "full":
             local.model = model.unload()
