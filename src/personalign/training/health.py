@@ -261,6 +261,7 @@ class Watch(TrainerCallback):
 def _set_rate(adjusted: Adjustment, optimizer: Any, scheduler: Any) -> None:
     """Scale the learning rate now and for the rest of its schedule."""
     factor = adjusted.get("learning_rate", 1.0)
+    scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate may have wrapped it
     scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]
     for group in optimizer.param_groups:
         group["lr"] *= factor
