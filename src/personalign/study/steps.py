@@ -25,6 +25,7 @@ from personalign.records import (
     Scene,
     ScoreRow,
     Transcript,
+    read_jsonl,
     to_jsonl,
 )
 from personalign.runs import Run, content_hash, environment, write_atomic
