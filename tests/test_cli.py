@@ -17,6 +17,11 @@ COMMANDS = [
     ["verify"],
     ["evaluate"],
     ["report"],
+    ["adapters", "list"],
+    ["adapters", "show"],
+    ["adapters", "merge"],
+    ["adapters", "compose"],
+    ["adapters", "push"],
     ["personas", "list"],
     ["personas", "show"],
     ["doctor"],
@@ -57,6 +62,8 @@ def test_help_says_what_is_read_and_written_with_an_example(command: list[str]) 
         (["personas", "show", "INPF"], "unknown persona 'INPF'"),
         (["study", "run", "nowhere.yaml"], "cannot read study nowhere.yaml"),
         (["report", "nowhere"], "nowhere is no run folder"),
+        (["adapters", "list", "nowhere"], "no adapters in nowhere"),
+        (["adapters", "compose", "a=x", "--out", "b"], "'a=x' is not FOLDER=WEIGHT"),
     ],
 )
 def test_errors_are_one_line(args: list[str], said: str) -> None:

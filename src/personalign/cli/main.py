@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from personalign.cli import corpus, pipeline
+from personalign.cli import adapters, corpus, pipeline
 from personalign.cli.show import Json, progress_bars, show, table
 from personalign.errors import PersonalignError
 
@@ -31,6 +31,7 @@ app.add_typer(personas_app, name="personas")
 pipeline.app.command("check")(corpus.check)
 pipeline.app.command("distil")(corpus.distil)
 app.add_typer(pipeline.app, name="corpus")
+app.add_typer(adapters.app, name="adapters")
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
@@ -90,18 +91,22 @@ def quickstart(out: Out = None, as_json: Json = False) -> None:
 
 @app.command()
 def train(file: StudyFile, persona: str, out: Out = None, as_json: Json = False) -> None:
-    """Train one persona of a study.
+    """Train one persona of a study, on one device or under `accelerate launch` on several.
 
     Reads a study file; writes pairs/ and adapters/PERSONA in the run folder.
 
     Example: personalign train recipes/quickstart.yaml INFP
     """
     from personalign.errors import unknown
+    from personalign.training import devices
 
     with progress_bars() as announce:
         study = _study(file, out, announce)
         if persona not in study.personas:
             raise unknown("persona", persona, study.personas, str(file))
+        if not devices.is_main():
+            study.join(persona)
+            return
         with study.folder.locked():
             study.begin()
             study.train(persona)

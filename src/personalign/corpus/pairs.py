@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from personalign.errors import CorpusError
+from personalign.errors import CorpusError, unknown
+from personalign.personas import DICHOTOMIES, TYPES
 from personalign.records import Message, PreferencePair, Scene
 
-__all__ = ["as_scenes", "check_apart", "opposite_pairs", "reply_pair"]
+__all__ = ["as_scenes", "check_apart", "opposite_pairs", "reply_pair", "trait_pairs"]
 
 
 def opposite_pairs(scenes: Sequence[Scene], persona: str, opposite: str) -> list[PreferencePair]:
@@ -20,11 +21,7 @@ def opposite_pairs(scenes: Sequence[Scene], persona: str, opposite: str) -> list
     Raises:
         CorpusError: where no scene has replies of both, or where a scene is not for building.
     """
-    if misplaced := [s.id for s in scenes if s.split != "build"]:
-        raise CorpusError(
-            f"scene {misplaced[0]!r} measures personas and must not build one",
-            "take scenes of split 'build' only",
-        )
+    _check_build(scenes)
     pairs = [
         _pair(s, persona, opposite)
         for s in scenes
@@ -36,6 +33,49 @@ def opposite_pairs(scenes: Sequence[Scene], persona: str, opposite: str) -> list
             "choose a corpus that was written for this persona, or generate pairs for it",
         )
     return pairs
+
+
+def trait_pairs(scenes: Sequence[Scene], dichotomy: str, pole: str) -> list[PreferencePair]:
+    """Pairs that differ in one letter only, for an adapter of a single trait.
+
+    Of every scene, each type with the letter `pole` is chosen against the type that shares its
+    other three letters: eight pairs where all sixteen types have a reply.
+
+    Args:
+        dichotomy: EI, SN, TF or JP.
+        pole: One of its two letters.
+
+    Raises:
+        CorpusError: where no scene has two such replies, or where a scene is not for building.
+        InputError: where there is no such dichotomy or pole.
+    """
+    _check_build(scenes)
+    if dichotomy not in DICHOTOMIES:
+        raise unknown("dichotomy", dichotomy, DICHOTOMIES)
+    if pole not in tuple(dichotomy):
+        raise unknown("pole", pole, dichotomy, dichotomy)
+    other = dichotomy.replace(pole, "")
+    couples = [(t, t.replace(pole, other)) for t in TYPES if pole in t]
+    pairs = [
+        _pair(scene, chosen, rejected)
+        for scene in scenes
+        for chosen, rejected in couples
+        if chosen in scene.replies and rejected in scene.replies
+    ]
+    if not pairs:
+        raise CorpusError(
+            f"no scene has replies of two types that differ in {dichotomy} only",
+            "take a factorial corpus such as starter/mbti",
+        )
+    return pairs
+
+
+def _check_build(scenes: Sequence[Scene]) -> None:
+    if misplaced := [s.id for s in scenes if s.split != "build"]:
+        raise CorpusError(
+            f"scene {misplaced[0]!r} measures personas and must not build one",
+            "take scenes of split 'build' only",
+        )
 
 
 def _pair(scene: Scene, persona: str, opposite: str) -> PreferencePair:

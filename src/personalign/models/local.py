@@ -15,6 +15,7 @@ from personalign.errors import InputError, ModelError, unknown
 from personalign.models import embedded
 from personalign.models.chat import prompt_tokens
 from personalign.models.folding import fold
+from personalign.models.provenance import check_base
 from personalign.models.trees import Tree, check_servable, score_trees
 from personalign.records import Message
 from personalign.runs import file_hash
@@ -135,6 +136,7 @@ class LocalModel:
             raise InputError(f"an adapter {name!r} is loaded already", "use another name")
         if not (path / "adapter_model.safetensors").is_file():
             raise ModelError(f"no adapter in {path}", "train one, or check the path")
+        check_base(path, self.identity)
         handle = f"adapter_{len(self.adapters)}"  # PEFT refuses names such as "half" or "v1.5"
         loading: dict[str, Any] = {"adapter_name": handle, "autocast_adapter_dtype": False}
         try:

@@ -63,6 +63,8 @@ class StudyConfig(Record):
     """Names of the catalogue, or paths of persona files."""
     conditions: tuple[Condition, ...] = ("base", "prompted", "adapter", "prompted+adapter")
     training: TrainingConfig = TrainingConfig()
+    neutral: Path | None = None
+    """Prompts, one a line, on which `training.kl` holds to the base; the shipped ones if empty."""
     measures: Measures = Measures()
     seed: int = 0
 

@@ -32,7 +32,13 @@ from personalign.runs import Run, content_hash, environment, write_atomic
 from personalign.study.arms import BASE, Arm, arms
 from personalign.study.config import StudyConfig
 from personalign.study.tasks import SCORED
-from personalign.training import trainer
+from personalign.study.training import (
+    neutral_prompts,
+    persona_prompt,
+    train_persona,
+    training_prompt,
+)
+from personalign.training import adapters, devices
 
 __all__ = ["TASKS", "Study", "verdicts"]
 
@@ -59,6 +65,8 @@ class Study:
         if strange := [name for name in config.pairs if name not in self.personas]:
             raise unknown("persona", strange[0], self.personas, "pairs")
         self.scenes = scenes.load(config.corpus)
+        self.asked = BASE
+        self.whole: tuple[str, LocalModel | None] = ("", None)
 
     # What the steps need, made when first needed.
 
@@ -67,13 +75,31 @@ class Study:
         """Name and content of the base's weights."""
         return embedded.identity(self.config.base)
 
-    @cached_property
+    @property
     def local(self) -> LocalModel:
+        """The model that answers: the base, or after a full fine-tuning the persona's own."""
+        if self._is_whole(self.asked):
+            return self.whole_model(self.asked.persona)
+        return self.base_model
+
+    def _is_whole(self, arm: Arm) -> bool:
+        return self.config.training.method == "full" and arm.adapter is not None
+
+    @cached_property
+    def base_model(self) -> LocalModel:
         """The base in memory."""
         tick = self.announce("load base", 1)
         local = LocalModel.load(self.config.base, self.config.dtype)
         tick(1)
         return local
+
+    def whole_model(self, persona: str) -> LocalModel:
+        """What a full fine-tuning made of the base; one is kept in memory at a time."""
+        if self.whole[0] != persona:
+            path = self.folder.path / "adapters" / persona
+            self.whole = (persona, LocalModel.load(str(path), self.config.dtype))
+        assert self.whole[1] is not None
+        return self.whole[1]
 
     @cached_property
     def measure_scenes(self) -> list[Scene]:
@@ -151,7 +177,7 @@ class Study:
             study=self.config.model_dump(mode="json"),
             base_model=self.base_identity,
             environment=environment(),
-            system_prompts={n: p.system_prompt() for n, p in self.personas.items()},
+            system_prompts={n: self.prompt(n) for n in self.personas},
         )
 
     def _inputs(self, **more: Any) -> dict[str, Any]:
@@ -159,19 +185,23 @@ class Study:
 
     def train(self, name: str) -> None:
         """Pairs, reference and adapter of one persona."""
-        persona, settings = self.personas[name], self.config.training
+        persona = self.personas[name]
         made = self._pairs(persona)
         file = self.folder.path / "pairs" / f"{name}.jsonl"
         self.folder.step(
             f"pairs:{name}", {"pairs": made}, lambda: [write_atomic(file, to_jsonl(made))]
         )
-        out = self.folder.path / "adapters" / name
-        system = persona.system_prompt() if settings.system == "persona" else None
-        inputs = self._inputs(
-            settings=settings, pairs=self.folder.outputs(f"pairs:{name}"), system=system
-        )
-        self.folder.step(
-            f"train:{name}", inputs, lambda: self._train(name, file, system, out, inputs)
+        devices.wait()
+        out, inputs = self.folder.path / "adapters" / name, self._train_inputs(persona)
+        self.folder.step(f"train:{name}", inputs, lambda: self._train(persona, made, out, inputs))
+
+    def _train_inputs(self, persona: personas.Persona) -> dict[str, Any]:
+        settings = self.config.training
+        return self._inputs(
+            settings=settings,
+            pairs=self.folder.outputs(f"pairs:{persona.name}"),
+            system=training_prompt(persona, settings),
+            neutral=neutral_prompts(self) if settings.kl else None,
         )
 
     def _pairs(self, persona: personas.Persona) -> list[PreferencePair]:
@@ -188,31 +218,31 @@ class Study:
         return pairs.opposite_pairs(build, persona.name, persona.opposite)
 
     def _train(
-        self, name: str, file: Path, system: str | None, out: Path, inputs: dict[str, Any]
+        self,
+        persona: personas.Persona,
+        made: Sequence[PreferencePair],
+        out: Path,
+        inputs: dict[str, Any],
     ) -> list[Path]:
         stamp = out / "inputs"
         if stamp.exists() and stamp.read_text() != content_hash(inputs):
             _remove(out)  # begun under other settings: its checkpoints are not ours
         write_atomic(stamp, content_hash(inputs))
-        made = read_jsonl(file, PreferencePair)
-        local = self.local
-        data = trainer.examples(local, made, system, self.announce(f"reference {name}", len(made)))
-        tick: list[Callable[[int], None]] = []
-        last = [0]
+        train_persona(self, persona, made, out)
+        kept = [*sorted(out.glob("*.safetensors")), out / "history.json"]
+        return kept + sorted(out.glob("adapter_config.json"))
 
-        def progress(step: int, of: int) -> None:
-            if not tick:
-                tick.append(self.announce(f"train {name}", of))
-            tick[0](step - last[0])
-            last[0] = step
-
-        trainer.train(local, data, self.config.training, out, progress)
-        return [
-            out / n for n in ("adapter_model.safetensors", "adapter_config.json", "history.json")
-        ]
+    def join(self, name: str) -> None:
+        """As one of several processes: train along with the main one, which writes the files."""
+        devices.wait()  # until the main process has written the pairs
+        self.folder = Run(self.folder.path)
+        persona, out = self.personas[name], self.folder.path / "adapters" / name
+        if not self.folder.is_done(f"train:{name}", self._train_inputs(persona)):
+            train_persona(self, persona, self._pairs(persona), out)
 
     def measure(self, arm: Arm, task: str) -> None:
         """One task for one arm."""
+        self.asked = arm
         scored = SCORED.get(task)
         inputs = self._inputs(
             arm=arm.slug,
@@ -226,7 +256,11 @@ class Study:
 
     def system(self, arm: Arm) -> str | None:
         """The system prompt an arm is asked under, if any."""
-        return self.personas[arm.persona].system_prompt() if "prompted" in arm.condition else None
+        return self.prompt(arm.persona) if "prompted" in arm.condition else None
+
+    def prompt(self, name: str) -> str:
+        """A persona's system prompt: the one it was trained under, where there was one."""
+        return persona_prompt(self.personas[name], self.config.training)
 
     @property
     def _sampling(self) -> dict[str, Any]:
@@ -240,6 +274,8 @@ class Study:
 
     def adapter(self, arm: Arm) -> str | None:
         """Load an arm's adapter where it has one; returns its name."""
+        if self._is_whole(arm):
+            return None
         if arm.adapter and arm.adapter not in self.local.adapters:
             self.local.add_adapter(arm.adapter, self.folder.path / "adapters" / arm.adapter)
         return arm.adapter
@@ -322,6 +358,9 @@ class Study:
         def work() -> list[Path]:
             frame = analysis.read(self.folder.path / "scores.parquet")
             verdicts = list(self._verdicts(frame))
+            for name in self.personas:
+                own = [v.model_dump(mode="json") for v in verdicts if v.persona == name]
+                adapters.verified(self.folder.path / "adapters" / name, own)
             text = json.dumps(
                 {"verifications": [v.model_dump(mode="json") for v in verdicts]}, indent=1
             )

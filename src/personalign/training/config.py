@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from personalign.records import Record
 
-__all__ = ["Lora", "TrainingConfig"]
+__all__ = ["Health", "Lora", "TrainingConfig"]
+
+OPTIONS: dict[str, dict[str, float]] = {
+    "dpo": {"beta": 0.1},
+    "robust_dpo": {"beta": 0.1, "label_smoothing": 0.1},
+    "ipo": {"beta": 0.1},
+    "hinge": {"beta": 0.1},
+    "apo_zero": {"beta": 0.1},
+    "simpo": {"beta": 2.0, "gamma": 1.0},
+    "orpo": {"beta": 0.1},
+}
+"""What each objective uses, with the value it has where none is given (see `losses.py`)."""
 
 
 class Lora(Record):
@@ -17,20 +28,58 @@ class Lora(Record):
     rank: int = Field(16, ge=1)
     """Rank r of the update B·A."""
     alpha: float = Field(16, gt=0)
-    """The update is scaled by alpha / rank."""
+    """The update is scaled by alpha / rank, or alpha / √rank with `rslora`."""
+    rslora: bool = False
+    """Scale by alpha / √rank, which keeps high ranks learning (Kalajdzievski 2023, 2312.03732)."""
+    dora: bool = False
+    """Train magnitude and direction apart (Liu et al. 2024, DoRA, arXiv 2402.09353); slower."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on the adapter's input."""
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     """Names of the linear layers that get an adapter."""
 
 
+class Health(Record):
+    """What is watched while it trains, and what happens when something is wrong."""
+
+    on_problem: Literal["warn", "stop", "adjust"] = "warn"
+    """Say it and go on, stop with an error, or change the setting that is to blame and go on."""
+    samples: int = Field(4, ge=0)
+    """Replies drawn at each look at the model's text; 0 draws none."""
+    sample_steps: int = Field(50, ge=1)
+    """Optimiser steps between such looks; the last step has one as well."""
+    sample_tokens: int = Field(48, ge=8)
+    """Length limit of a drawn reply, in tokens."""
+    patience: int = Field(8, ge=1)
+    """Steps that a measure is averaged over, so that one odd batch is no problem."""
+    max_drop: float = Field(1.0, gt=0)
+    """Chosen log-prob may fall this far below the base's, in nats a token."""
+    max_kl: float = Field(1.5, gt=0)
+    """Drawn replies may differ this far from the base, in nats a token."""
+    max_repetition: float = Field(0.5, gt=0, le=1)
+    """Share of repeated word triples in drawn replies that is still accepted."""
+
+
 class TrainingConfig(Record):
     """Settings of one preference training."""
 
-    objective: Literal["dpo"] = "dpo"
+    method: Literal["lora", "qlora", "full"] = "lora"
+    """Train an adapter, an adapter over a 4-bit base (CUDA only), or all weights."""
+    loader: Literal["transformers", "unsloth"] = "transformers"
+    """Who loads the base for training; unsloth is an optional extra and needs CUDA."""
+    objective: Literal["dpo", "robust_dpo", "ipo", "hinge", "apo_zero", "simpo", "orpo"] = "dpo"
     """The loss; see `training/losses.py`."""
     beta: float = Field(0.1, gt=0)
-    """Weight of the reference: how far the policy is held to the base."""
+    """How strongly the loss reacts to the margin; high holds the policy to the base (DPO, IPO).
+    Default 0.1, for simpo 2.0."""
+    label_smoothing: float | None = Field(None, ge=0, lt=0.5)
+    """Share of preferences thought to be flipped; robust_dpo only, 0.1 there."""
+    gamma: float | None = Field(None, ge=0)
+    """Margin that the chosen reply should win by; simpo only, 1.0 there."""
+    nll: float = Field(0.0, ge=0)
+    """Weight of the chosen reply's negative log-likelihood, in nats a token."""
+    kl: float = Field(0.0, ge=0)
+    """Weight of the divergence from the base on neutral prompts, in nats a token."""
     epochs: int = Field(2, ge=1)
     """Passes over the pairs."""
     learning_rate: float = Field(2e-4, gt=0)
@@ -47,13 +96,42 @@ class TrainingConfig(Record):
     """Pairs per forward pass; bounds memory, changes no result."""
     seed: int = 0
     """Seed of the order of pairs and of the adapter's initial weights."""
-    system: Literal["none", "persona"] = "none"
-    """System prompt during training: none, or the persona's own."""
+    system: Literal["none", "persona", "lapd"] = "none"
+    """System prompt during training: none, the persona's own, or LAPD's "You are an {type}"."""
     checkpoint_steps: int = Field(5, ge=1)
     """Optimiser steps between checkpoints."""
     lora: Lora = Lora()
     """The adapter."""
+    health: Health = Health()
+    """What is watched while it trains."""
+    report_to: tuple[str, ...] = ()
+    """Experiment trackers that transformers' Trainer knows, such as tensorboard or wandb."""
 
-    def accumulation(self) -> int:
-        """Forward passes per optimiser step."""
-        return max(1, self.batch_size // self.micro_batch)
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_objective(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        own = OPTIONS.get(data.get("objective", "dpo"), {})
+        return data | {k: v for k, v in own.items() if data.get(k) is None}
+
+    @model_validator(mode="after")
+    def _only_what_is_used(self) -> TrainingConfig:
+        for name in ("label_smoothing", "gamma"):
+            if getattr(self, name) is not None and name not in OPTIONS[self.objective]:
+                users = ", ".join(o for o, used in OPTIONS.items() if name in used)
+                raise ValueError(
+                    f"{name} is not used by objective {self.objective!r}: remove it, "
+                    f"or take {users}"
+                )
+        if self.method == "full" and self.lora != Lora():
+            raise ValueError("method 'full' trains no adapter: remove lora, or take method lora")
+        if self.batch_size % min(self.micro_batch, self.batch_size):
+            raise ValueError(
+                f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}"
+            )
+        return self
+
+    def options(self) -> dict[str, float]:
+        """The keyword arguments of the objective's loss."""
+        return {name: getattr(self, name) for name in OPTIONS[self.objective]}

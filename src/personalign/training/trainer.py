@@ -1,11 +1,13 @@
-"""Preference training of a LoRA adapter over prompt trees, on transformers' Trainer."""
+"""Preference training over prompt trees, on transformers' Trainer."""
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,24 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from personalign.errors import TrainingError
+from personalign.errors import TrainingError, unknown
 from personalign.models.chat import reply_tree, with_system
 from personalign.models.folding import fold
 from personalign.models.local import LocalModel
 from personalign.models.trees import PackedTrees, Tree, log_probs, pack
-from personalign.records import PreferencePair
+from personalign.records import Message, PreferencePair
 from personalign.runs import write_atomic
-from personalign.training import losses
+from personalign.training import devices, losses
+from personalign.training.checks import check_fit, check_pairs
 from personalign.training.config import Lora, TrainingConfig
+from personalign.training.curves import draw
+from personalign.training.health import Watch, problems
+from personalign.training.losses import OBJECTIVES, PairLogProbs
+from personalign.training.neutral import Neutral
 from personalign.training.reference import reference_log_probs
+from personalign.training.samples import sampler
 
-__all__ = ["Example", "PreferenceTrainer", "examples", "train"]
+__all__ = ["Example", "PreferenceTrainer", "examples", "train", "with_neutral"]
 
 CHOSEN, REJECTED = 0, 1
 COMPLETE = "complete"  # written into a checkpoint when all of it is there
@@ -32,10 +40,14 @@ COMPLETE = "complete"  # written into a checkpoint when all of it is there
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A pair as a tree of two branches, chosen first, with the reference's log-probs of both."""
+    """A pair as a tree of two branches, chosen first, with the reference's log-probs of both.
+
+    With it may go a neutral reply, on which the policy is held to the base (`kl`).
+    """
 
     tree: Tree
     reference: tuple[float, float]
+    neutral: Neutral | None = None
 
 
 def examples(
@@ -47,8 +59,9 @@ def examples(
     """Pairs as trees, with reference log-probs from the cache or computed now.
 
     Raises:
-        TrainingError: where a pair does not fit into the model's context.
+        TrainingError: where the pairs cannot teach a persona or do not fit into the context.
     """
+    check_pairs(pairs)
     trees = [
         reply_tree(
             local.tokenizer,
@@ -58,65 +71,102 @@ def examples(
         for pair in pairs
     ]
     room = local.model.config.get_text_config().max_position_embeddings
-    for pair, tree in zip(pairs, trees, strict=True):
-        if tree.depth > room:
-            raise TrainingError(
-                f"pair of scene {pair.origin.get('scene', '?')!r} has {tree.depth} tokens, more "
-                f"than the context of {room}",
-                "shorten it, or take a base with a longer context",
-            )
+    check_fit(pairs, trees, room)
     references = reference_log_probs(local, trees, progress)
     return [Example(t, (r[CHOSEN], r[REJECTED])) for t, r in zip(trees, references, strict=True)]
 
 
+def with_neutral(data: Sequence[Example], neutral: Sequence[Neutral]) -> list[Example]:
+    """The examples, each with one of the neutral replies, in turn."""
+    return [replace(e, neutral=n) for e, n in zip(data, cycle(neutral), strict=False)]
+
+
 def collate(batch: Sequence[Example]) -> dict[str, Any]:
-    """Examples as packed trees, and reference log-probs float64 [pairs, 2]."""
-    reference = torch.tensor([e.reference for e in batch], dtype=torch.float64)
-    return {"packed": pack([e.tree for e in batch]), "reference": reference}
+    """Examples as packed trees, all pairs before all neutral replies.
+
+    `reference` is float64 [pairs, 2], `lengths` [pairs, 2], `neutral` float64 [N] the base's
+    log-probs of the neutral tokens.
+    """
+    neutral = [e.neutral for e in batch if e.neutral]
+    known = [value for n in neutral for value in n.reference]
+    return {
+        "packed": pack([e.tree for e in batch] + [n.tree for n in neutral]),
+        "reference": torch.tensor([e.reference for e in batch], dtype=torch.float64),
+        "lengths": torch.tensor([[len(b) for b in e.tree.branches] for e in batch]),
+        "neutral": torch.tensor(known, dtype=torch.float64),
+    }
 
 
 class PreferenceTrainer(Trainer):
     """transformers' Trainer with a preference loss over prompt trees."""
 
-    def __init__(self, settings: TrainingConfig, **trainer: Any) -> None:
+    def __init__(self, settings: TrainingConfig, number: torch.dtype, **trainer: Any) -> None:
         super().__init__(data_collator=collate, **trainer)
         self.settings = settings
+        self.number = number
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the pairs of one pass
         self.measures: dict[str, list[float]] = {}
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Mean loss over the pairs of one pass."""
-        packed: PackedTrees = inputs["packed"].to(model.device)
-        with torch.autocast(model.device.type, dtype=model.dtype, enabled=_is_half(model)):
-            tokens = log_probs(model, packed)
+        packed: PackedTrees = inputs["packed"].to(self.args.device)
+        tokens = self._log_probs(model, packed)
+        count = inputs["reference"].numel()
         sums = tokens.new_zeros(packed.branch_count).index_add(0, packed.owner, tokens)
-        policy = sums.view(-1, 2)
-        reference = inputs["reference"].to(policy)
-        margins = losses.margin(*policy.T, *reference.T)
-        loss = losses.dpo(margins, self.settings.beta).mean()
-        self._note(policy.detach(), reference, margins.detach())
+        pairs = PairLogProbs(
+            sums[:count].view(-1, 2),
+            inputs["reference"].to(sums),
+            inputs["lengths"].to(sums.device),
+        )
+        s = self.settings
+        loss = OBJECTIVES[s.objective].loss(pairs, **s.options()).mean()
+        if s.nll:
+            loss = loss + s.nll * losses.nll(pairs).mean()
+        if s.kl:
+            away = losses.kl(tokens[packed.owner >= count], inputs["neutral"].to(tokens))
+            each = packed.owner[packed.owner >= count] - count
+            divergence = (away / each.bincount()[each]).sum() / (each.max() + 1)
+            loss = loss + s.kl * divergence
+            self.note("kl/neutral", divergence)
+        self._note_pairs(pairs)
         return loss
 
-    def _note(self, policy: Tensor, reference: Tensor, margins: Tensor) -> None:
-        seen = {
-            "rewards/accuracies": (margins > 0).float().mean(),
-            "rewards/margins": self.settings.beta * margins.mean(),
-            "logps/chosen": policy[:, CHOSEN].mean(),
-            "logps/rejected": policy[:, REJECTED].mean(),
-        }
-        for name, value in seen.items():
-            self.measures.setdefault(name, []).append(float(value))
+    def _log_probs(self, model: Any, packed: PackedTrees) -> Tensor:
+        half = self.number in (torch.bfloat16, torch.float16)
+        with torch.autocast(self.args.device.type, dtype=self.number, enabled=half):
+            if model is self.model:
+                return log_probs(model, packed)
+            through: Tensor = model(packed=packed)
+            return through
+
+    @torch.no_grad()
+    def _note_pairs(self, pairs: PairLogProbs) -> None:
+        ahead = OBJECTIVES[self.settings.objective].ahead(pairs)
+        self.note("rewards/accuracies", (ahead > 0).float().mean())
+        self.note("rewards/margins", self.settings.beta * ahead.mean())
+        self.note("logps/chosen", pairs.policy[:, CHOSEN].mean())
+        self.note("logps/rejected", pairs.policy[:, REJECTED].mean())
+        self.note("logps/chosen_shift", (pairs.ratios / pairs.lengths)[:, CHOSEN].mean())
+
+    def change(self, settings: TrainingConfig) -> None:
+        """Go on with other weights of the loss."""
+        self.settings = settings
+
+    def note(self, name: str, value: Tensor | float) -> None:
+        """Remember a measure; the next log has the mean of what was remembered."""
+        self.measures.setdefault(name, []).append(float(value))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log with the means of what was noted since the last time."""
         if "loss" in logs:
-            logs |= {name: sum(v) / len(v) for name, v in self.measures.items()}
+            means = {name: sum(v) / len(v) for name, v in self.measures.items()}
             self.measures.clear()
+            if devices.processes() > 1:
+                values = torch.tensor(list(means.values()), device=self.args.device)
+                shared = self.accelerator.reduce(values, "mean").tolist()
+                means = dict(zip(means, shared, strict=True))
+            logs |= means
         super().log(logs, *args, **kwargs)
-
-
-def _is_half(model: Any) -> bool:
-    return model.dtype in (torch.bfloat16, torch.float16)
 
 
 class _Progress(TrainerCallback):
@@ -134,16 +184,23 @@ class _Progress(TrainerCallback):
 
 
 def with_lora(model: Any, lora: Lora, seed: int) -> Any:
-    """The base under a fresh trainable adapter with float32 weights."""
+    """The base under a fresh trainable adapter with float32 weights.
+
+    Raises:
+        TrainingError: naming a target that matches no linear layer of the base.
+    """
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    _check_targets(model, lora)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT divides it, a float is fine
         lora_dropout=lora.dropout,
         target_modules=targets,
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
     try:
@@ -152,53 +209,124 @@ def with_lora(model: Any, lora: Lora, seed: int) -> Any:
         raise TrainingError(f"LoRA targets {targets}: {e}", "name linear layers of the base") from e
 
 
+def _check_targets(model: Any, lora: Lora) -> None:
+    if isinstance(lora.targets, str):
+        return
+    linear = {n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+    for target in lora.targets:
+        if not any(name == target or name.endswith(f".{target}") for name in linear):
+            known = sorted({name.rsplit(".", 1)[-1] for name in linear})
+            raise TrainingError(
+                f"LoRA target {target!r} matches no linear layer of the base",
+                f"take some of {', '.join(known)}, or all-linear",
+            )
+
+
+def policy(local: LocalModel, settings: TrainingConfig) -> Any:
+    """What is trained: the base under an adapter, or a float32 copy of the base."""
+    if settings.method != "full":
+        return with_lora(local.model, settings.lora, settings.seed)
+    trained = copy.deepcopy(local.model).float()
+    trained.requires_grad_(True)
+    return trained
+
+
 def train(
     local: LocalModel,
     data: Sequence[Example],
     settings: TrainingConfig,
     out: Path,
     progress: Callable[[int, int], None] = lambda step, of: None,
+    prompts: Sequence[Sequence[Message]] = (),
 ) -> list[dict[str, float]]:
-    """Train one adapter and save it in PEFT's format into `out`; resumes from checkpoints there.
+    """Train one persona and save it into `out`; resumes from checkpoints there.
+
+    An adapter is saved in PEFT's format, a full fine-tuning as a model of its own; beside it
+    `history.json`, `health.json` and `curves.png`.
 
     Args:
         local: The base, with no adapters loaded; left as it was.
         progress: Called after each optimiser step with the step and the number of steps.
+        prompts: What the model is asked when its text is looked at (`health.samples`).
 
     Returns:
         What was logged at each optimiser step: loss, rewards, log-probs, learning rate.
 
     Raises:
-        TrainingError: where there is nothing to train on, or the loss is not finite.
+        TrainingError: where there is nothing to train on, or health says to stop.
     """
     if not data:
         raise TrainingError("there are no pairs to train on", "check the corpus")
     if local.adapters:
         raise TrainingError("the base has adapters loaded already", "load it anew to train")
+    if settings.kl and not all(e.neutral for e in data):
+        raise TrainingError("kl is set and there are no neutral prompts", "give some, or set kl: 0")
+    check_trackers(settings.report_to)
     torch.manual_seed(settings.seed)
-    model = with_lora(local.model, settings.lora, settings.seed)
+    model = policy(local, settings)
     fold(model)
     work = out / "checkpoints"
     trainer = PreferenceTrainer(
         settings,
+        local.model.dtype,
         model=model,
-        args=_arguments(settings, work, len(data), local.device.type),
+        args=_arguments(settings, work, local.device.type),
         train_dataset=list(data),
         callbacks=[_Progress(progress)],
     )
+    samples = sampler(local, model, prompts, settings.health, settings.seed)
+    watch = Watch(settings, trainer.change, trainer.note, samples)
+    trainer.add_callback(watch)
     try:
         trainer.remove_callback(_default_printer())
-        trainer.train(resume_from_checkpoint=_last_complete(work))
-        history = [h for h in trainer.state.log_history if "loss" in h]
-        if not all(torch.isfinite(torch.tensor(h["loss"])) for h in history):
-            raise TrainingError("the loss is not finite", "lower the learning rate")
-        model.save_pretrained(out)
-        write_atomic(out / "history.json", json.dumps(history, indent=1) + "\n")
-        shutil.rmtree(work, ignore_errors=True)
+        with devices.main_first():
+            checkpoint = _last_complete(work)
+        with devices.trees_through_forward(model):
+            trainer.train(resume_from_checkpoint=checkpoint)
+        if found := watch.stopped_by:
+            raise TrainingError(
+                f"stopped at step {found.step}: {found.problem} {found.value:.3g} "
+                f"(limit {found.limit:g})",
+                f"{found.remedy}; the checkpoint is in {work}",
+            )
+        trainer.save_model(str(out))
+        if devices.is_main():
+            _keep(out, trainer.state.log_history)
+        devices.wait()
     finally:
-        local.model = model.unload()
-        local.model.eval().requires_grad_(False)
-    return history
+        if settings.method != "full":
+            local.model = model.unload()
+            local.model.eval().requires_grad_(False)
+    return [h for h in trainer.state.log_history if "loss" in h]
+
+
+def _keep(out: Path, log_history: Sequence[dict[str, Any]]) -> None:
+    """What is left beside the weights; the checkpoints go."""
+    history = [h for h in log_history if "loss" in h]
+    found = [p.model_dump(mode="json") for p in problems(log_history)]
+    write_atomic(out / "history.json", json.dumps(history, indent=1) + "\n")
+    write_atomic(out / "health.json", json.dumps(found, indent=1) + "\n")
+    draw(log_history, out / "curves.png")
+    (out / "training_args.bin").unlink(missing_ok=True)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse a tracker that transformers does not know, or that is not installed."""
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
+
+    installed = get_available_reporting_integrations()
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise unknown("tracker", name, INTEGRATION_TO_CALLBACK, "report_to")
+        if name not in installed:
+            raise TrainingError(
+                f"tracker {name!r} is not installed",
+                "install its package, or take it out of report_to",
+            )
 
 
 def _default_printer() -> Any:
@@ -207,12 +335,12 @@ def _default_printer() -> Any:
     return PrinterCallback
 
 
-def _arguments(s: TrainingConfig, work: Path, pairs: int, device: str) -> TrainingArguments:
+def _arguments(s: TrainingConfig, work: Path, device: str) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(work),
         num_train_epochs=s.epochs,
         per_device_train_batch_size=min(s.micro_batch, s.batch_size),
-        gradient_accumulation_steps=s.accumulation(),
+        gradient_accumulation_steps=devices.accumulation(s),
         learning_rate=s.learning_rate,
         lr_scheduler_type=s.schedule,
         warmup_steps=s.warmup,
@@ -223,7 +351,7 @@ def _arguments(s: TrainingConfig, work: Path, pairs: int, device: str) -> Traini
         logging_first_step=True,
         save_steps=s.checkpoint_steps,
         save_total_limit=2,
-        report_to=[],
+        report_to=list(s.report_to),
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,

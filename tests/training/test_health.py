@@ -1,0 +1,200 @@
+"""Health: every check sees its own trouble and no other, and what is done about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from personalign.errors import TrainingError
+from personalign.models.local import LocalModel
+from personalign.records import Message, PreferencePair
+from personalign.training import trainer as room
+from personalign.training.config import Health, TrainingConfig
+from personalign.training.health import CHECKS, repetition
+from personalign.training.samples import sampler
+from personalign.training.trainer import Example, PreferenceTrainer, train
+
+SETTINGS = TrainingConfig(
+    epochs=2,
+    batch_size=4,
+    micro_batch=4,
+    learning_rate=5e-3,
+    schedule="linear",
+    warmup=0,
+    checkpoint_steps=1,
+)
+GOOD = {"loss": 0.4, "logps/chosen_shift": 0.1, "rewards/accuracies": 0.9, "samples/kl": 0.2}
+BAD = {
+    "chosen log-prob collapse": {"logps/chosen_shift": -2.0},
+    "reward accuracy stuck": {"rewards/accuracies": 0.5},
+    "numbers not finite": {"skipped": 1.0},
+    "repetition in sampled replies": {"samples/repetition": 0.9},
+    "divergence from the base": {"samples/kl": 3.0},
+}
+
+
+def with_health(**options: Any) -> TrainingConfig:
+    return SETTINGS.model_copy(update={"health": Health(**options)})
+
+
+def found(folder: Path) -> list[dict[str, Any]]:
+    return list(json.loads((folder / "health.json").read_text()))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_each_check_sees_its_own_trouble_only(name: str) -> None:
+    logs = [GOOD | BAD[name]] * 20
+    seen = [c.name for c in CHECKS if c.look(logs, 20, Health())]
+    assert seen == [name]
+    assert not [c.name for c in CHECKS if c.look([GOOD] * 20, 20, Health())]
+
+
+def test_accuracy_is_not_judged_before_a_third_of_the_steps() -> None:
+    (stuck,) = [c for c in CHECKS if c.name == "reward accuracy stuck"]
+    logs = [{"rewards/accuracies": 0.5}] * 20
+    assert stuck.look(logs, 100, Health()) is None
+    assert stuck.look(logs, 60, Health()) is not None
+
+
+def test_one_odd_batch_is_no_problem() -> None:
+    logs = [GOOD] * 19 + [GOOD | {"rewards/accuracies": 0.0, "logps/chosen_shift": -3.0}]
+    assert not [c.name for c in CHECKS if c.look(logs, 20, Health())]
+
+
+def test_repetition_of_words() -> None:
+    assert repetition("a b c d e f") == 0
+    assert repetition("la la la la la la") == pytest.approx(0.75)
+    assert repetition("") == 0
+
+
+@pytest.fixture
+def collapsing(data: list[Example]) -> list[Example]:
+    """Examples whose chosen replies were certain under the reference: they can only fall."""
+    return [Example(e.tree, (0.0, e.reference[1])) for e in data]
+
+
+def test_warn_says_it_and_goes_on(
+    tiny: LocalModel, collapsing: list[Example], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = train(tiny, collapsing, with_health(patience=2), tmp_path)
+    assert len(history) == 6
+    first = found(tmp_path)[0]
+    assert first["problem"] == "chosen log-prob collapse"
+    assert first["value"] < first["limit"] == -1
+    assert first["adjusted"] == {}
+    said = capsys.readouterr().err
+    assert "chosen log-prob collapse" in said
+    assert "add an nll term" in said
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_stop_keeps_the_checkpoint(
+    tiny: LocalModel, collapsing: list[Example], tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="stopped at step 1: chosen log-prob collapse"):
+        train(tiny, collapsing, with_health(on_problem="stop"), tmp_path)
+    assert (tmp_path / "checkpoints" / "checkpoint-1" / room.COMPLETE).exists()
+    assert not (tmp_path / "adapter_model.safetensors").exists()
+
+
+class KilledError(Exception):
+    """Stands for a kill between two steps."""
+
+
+def test_adjust_changes_the_loss_and_survives_a_resume(
+    tiny: LocalModel, collapsing: list[Example], tmp_path: Path
+) -> None:
+    settings = with_health(on_problem="adjust", patience=2)
+    train(tiny, collapsing, settings, tmp_path / "whole")
+    weights = [p["adjusted"].get("nll") for p in found(tmp_path / "whole") if p["adjusted"]]
+    assert weights[:2] == [0.1, 0.2]
+
+    def kill(step: int, of: int) -> None:
+        if step == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(tiny, collapsing, settings, tmp_path / "killed", kill)
+    train(tiny, collapsing, settings, tmp_path / "killed")
+    train(tiny, collapsing, with_health(on_problem="warn", patience=2), tmp_path / "warned")
+    whole, killed, warned = (
+        load_file(tmp_path / n / "adapter_model.safetensors") for n in ("whole", "killed", "warned")
+    )
+    assert all(torch.equal(whole[k], killed[k]) for k in whole)
+    assert not all(torch.equal(whole[k], warned[k]) for k in whole), "nothing was adjusted"
+
+
+def test_adjust_slows_down_for_the_rest_of_the_schedule(
+    tiny: LocalModel, data: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflow_at(monkeypatch, steps={2})
+    history = train(tiny, data, with_health(on_problem="adjust"), tmp_path)
+    plain = [5e-3 * (6 - k) / 6 for k in range(6)]
+    rates = [h["learning_rate"] for h in history]
+    assert rates[:2] == pytest.approx(plain[:2])
+    # The scheduler logs what it set last; what was halved after step 2 shows from its next turn.
+    assert rates[3:] == pytest.approx([r / 2 for r in plain[3:]])
+
+
+def overflow_at(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """Make the loss infinite at some optimiser steps, counted from 1."""
+    usual = PreferenceTrainer.compute_loss
+
+    def broken(self: PreferenceTrainer, *args: Any, **kwargs: Any) -> Any:
+        loss = usual(self, *args, **kwargs)
+        return loss * float("nan") if self.state.global_step + 1 in steps else loss
+
+    monkeypatch.setattr(PreferenceTrainer, "compute_loss", broken)
+
+
+def test_a_step_that_is_not_finite_never_reaches_the_weights(
+    tiny: LocalModel, data: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflow_at(monkeypatch, steps={2})
+    train(tiny, data, SETTINGS, tmp_path)
+    assert [p["step"] for p in found(tmp_path)] == [2]
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert all(w.isfinite().all() for w in saved.values())
+    assert any(w.abs().sum() > 0 for n, w in saved.items() if "lora_B" in n), "nothing was learned"
+
+
+def test_three_such_steps_in_a_row_end_it(
+    tiny: LocalModel, data: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflow_at(monkeypatch, steps={2, 3, 4})
+    with pytest.raises(TrainingError, match="not finite for 3 steps, up to step 4"):
+        train(tiny, data, SETTINGS, tmp_path)
+
+
+def test_text_is_looked_at_without_disturbing_the_training(
+    tiny: LocalModel, data: list[Example], pairs: list[PreferencePair], tmp_path: Path
+) -> None:
+    settings = with_health(samples=2, sample_steps=4, sample_tokens=8)
+    prompts = [p.prompt for p in pairs]
+    looked = train(tiny, data, settings, tmp_path / "looked", prompts=prompts)
+    plain = train(tiny, data, settings, tmp_path / "plain")
+    assert [h["loss"] for h in looked] == [h["loss"] for h in plain]
+    at = [h["step"] for h in looked if "samples/kl" in h]
+    assert at == [4, 6]
+    away = [h["samples/kl"] for h in looked if "samples/kl" in h]
+    assert all(a > 0 for a in away)
+
+
+def test_divergence_is_zero_for_an_untrained_adapter(
+    tiny: LocalModel, pairs: list[PreferencePair]
+) -> None:
+    model = room.with_lora(tiny.model, SETTINGS.lora, 0)
+    looked = sampler(tiny, model, [pairs[0].prompt], Health(sample_tokens=8), 0)
+    assert looked is not None
+    assert looked.draw()[1] == pytest.approx(0, abs=1e-6)
+
+
+def test_no_prompts_no_look(tiny: LocalModel) -> None:
+    assert sampler(tiny, tiny.model, [], Health(), 0) is None
+    prompt = (Message(role="user", content="Hello"),)
+    assert sampler(tiny, tiny.model, [prompt], Health(samples=0), 0) is None
