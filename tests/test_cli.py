@@ -19,6 +19,7 @@ COMMANDS = [
     ["report"],
     ["personas", "list"],
     ["personas", "show"],
+    ["personas", "new"],
     ["doctor"],
 ]
 
