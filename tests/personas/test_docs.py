@@ -52,10 +52,11 @@ def test_the_scene_makes_a_pair_of_the_example(example: Persona) -> None:
     assert pair.chosen[0].content.startswith("Sit down first")
 
 
-def test_recipe_and_studies_are_read(tmp_path: Path) -> None:
+def test_recipe_and_studies_are_read() -> None:
     from personalign.corpus.build import Recipe
     from personalign.study import StudyConfig
 
-    corpus, recipe, *_ = [yaml.safe_load(b) for b in blocks("yaml")[1:]]
+    corpus, recipe, generated = [yaml.safe_load(b) for b in blocks("yaml")[1:]]
     assert StudyConfig.model_validate(corpus).personas == ("ferry_steward.yaml",)
     assert Recipe.model_validate(recipe).opposite == "night_mechanic"
+    assert StudyConfig.model_validate(generated).pairs["ferry_steward"].measure
