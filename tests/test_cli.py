@@ -24,6 +24,7 @@ COMMANDS = [
     ["adapters", "push"],
     ["personas", "list"],
     ["personas", "show"],
+    ["personas", "new"],
     ["doctor"],
 ]
 

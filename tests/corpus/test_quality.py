@@ -37,6 +37,18 @@ def test_shipped_corpora_pass_every_gate(corpus: str) -> None:
     assert sum("by words" in r.gate for r in results) == (4 if corpus == "starter/mbti" else 5)
 
 
+def test_personas_outside_the_catalogue_are_held_to_every_gate_but_signal() -> None:
+    said = [s.replies for s in load("starter/mbti")[:40]]
+    own = [
+        s.model_copy(update={"replies": {"baker": r["INFP"], "INTJ": r["ESTJ"]}})
+        for s, r in zip(load("starter/mbti"), said, strict=False)
+    ]
+    assert {s.split for s in own} == {"build", "measure"}
+    gates = {r.gate for r in quality.check(own, catalog())}
+    assert "opening words" in gates
+    assert not any("by words" in gate for gate in gates)
+
+
 @pytest.mark.parametrize("corpus", STARTER)
 def test_what_builds_passes_every_gate_on_its_own(corpus: str) -> None:
     results = quality.check([s for s in load(corpus) if s.split == "build"], catalog())

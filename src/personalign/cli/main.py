@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from personalign.cli import adapters, corpus, pipeline
+from personalign.cli import adapters, corpus, personas, pipeline
 from personalign.cli.show import Json, progress_bars, show, table
 from personalign.errors import PersonalignError
 
@@ -25,9 +25,8 @@ app = typer.Typer(
     help="Give a language model a persona, prove that it took, and measure what that did.",
 )
 study_app = typer.Typer(no_args_is_help=True, help="Whole studies, from a study file.")
-personas_app = typer.Typer(no_args_is_help=True, help="The catalogue of personas.")
 app.add_typer(study_app, name="study")
-app.add_typer(personas_app, name="personas")
+app.add_typer(personas.app, name="personas")
 pipeline.app.command("check")(corpus.check)
 pipeline.app.command("distil")(corpus.distil)
 app.add_typer(pipeline.app, name="corpus")
@@ -162,50 +161,6 @@ def report(folder: Folder, language: Annotated[str, typer.Option(help="en or ko"
     if not (folder / "manifest.json").exists():
         raise InputError(f"{folder} is no run folder: it has no manifest.json", "run a study first")
     print(build(folder, language=language))
-
-
-@personas_app.command("list")
-def personas_list(as_json: Json = False) -> None:
-    """List the personas of the catalogue.
-
-    Reads the catalogue; writes nothing.
-
-    Example: personalign personas list
-    """
-    from personalign.personas import catalog
-
-    known = catalog().values()
-    if as_json:
-        print(json.dumps([p.model_dump(mode="json") for p in known], indent=1))
-        return
-    rows = [[p.name, p.framework, p.title, p.opposite or ""] for p in known]
-    table(["persona", "framework", "title", "opposite"], rows)
-
-
-@personas_app.command("show")
-def personasshow(
-    name: Annotated[str, typer.Argument(help="A name of the catalogue, or a YAML file.")],
-    as_json: Json = False,
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print the persona's file.")] = False,
-) -> None:
-    """Show a persona and the system prompt that is derived from it.
-
-    Reads the catalogue or a persona file; writes nothing.
-
-    Example: personalign personas show INFP
-    """
-    import yaml
-
-    from personalign.personas import load
-
-    persona = load(name)
-    data = persona.model_dump(mode="json")
-    if as_json:
-        print(json.dumps(data | {"system_prompt": persona.system_prompt()}, indent=1))
-    elif as_yaml:
-        print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="")
-    else:
-        print(f"{persona.name}: {persona.title}\n\n{persona.system_prompt()}")
 
 
 @app.command()

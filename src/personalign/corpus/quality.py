@@ -335,7 +335,8 @@ def _trigrams(text: str) -> set[tuple[str, ...]]:
 def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[GateResult]:
     """Scale by scale: words tell the pole (≥ 85 %), surface features do not (≤ 62 %).
 
-    Classifiers are trained on `build` and tested on `measure`.
+    Classifiers are trained on `build` and tested on `measure`. Replies of personas that are not in
+    the catalogue are left out.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -348,7 +349,7 @@ def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[Gat
         LogisticRegression(max_iter=500),
     )
     results = []
-    for scale in sorted({s for n in scenes[0].replies for s in personas[n].traits}):
+    for scale in _scales(scenes, personas):
         train, test = (_poles(scenes, split, scale, personas) for split in ("build", "measure"))
         accuracy, shallow = (m.fit(*train).score(*test) for m in (by_words, by_surface))
         results.append(
@@ -369,7 +370,7 @@ def leave_one_area_out(
     """Accuracy by words, scale by scale, on each area of life when trained on all the others."""
     areas = sorted({s.area for s in scenes})
     found = {}
-    for scale in sorted({s for n in scenes[0].replies for s in personas[n].traits}):
+    for scale in _scales(scenes, personas):
         right = []
         for area in areas:
             train, test = (
@@ -379,6 +380,13 @@ def leave_one_area_out(
             right.append(_by_words().fit(*train).score(*test))
         found[scale] = sum(right) / len(right)
     return found
+
+
+def _scales(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[str]:
+    """Scales at both of whose poles a persona of the catalogue answers the first scene."""
+    known = [personas[n].traits for n in scenes[0].replies if n in personas]
+    poles = {(scale, at > 0) for traits in known for scale, at in traits.items() if at}
+    return sorted(scale for scale, high in poles if high and (scale, False) in poles)
 
 
 def _by_words() -> Any:
@@ -400,7 +408,7 @@ def _poles(
         for s in scenes
         if split in (None, s.split)
         for name, text in s.replies.items()
-        if personas[name].traits.get(scale)
+        if name in personas and personas[name].traits.get(scale)
     ]
     return [text for text, _ in sided], [side for _, side in sided]
 

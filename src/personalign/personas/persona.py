@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from personalign.errors import InputError, unknown
 from personalign.records import Record
@@ -23,27 +30,48 @@ TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neu
 TYPES = tuple(e + s + t + j for e in "IE" for s in "SN" for t in "TF" for j in "JP")
 
 
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
 class Persona(Record):
     """A persona: what it is, values and says, and where it stands on which scales.
 
-    `traits` maps a scale (EI, SN, TF, JP, or a Big Five trait) to a position in [-1, 1];
-    positive is E, N, T, J, or a high trait.
+    What a field says of itself here is the comment above it in a new persona file.
     """
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """What commands, files and reports call it: letters, digits, `-` and `_`."""
     framework: Literal["mbti", "big_five", "custom"]
-    title: str
+    """`custom`; `mbti` where the name is a type that the traits spell, `big_five` for a pole."""
+    title: Text
+    """A few words for lists and reports. The model never sees them."""
     version: int = 1
-    licence: str
-    source: str
+    """Count it up with every change of the text."""
+    licence: Text
+    """Who may use this text: the identifier of a licence, or plain words."""
+    source: Text
+    """Who wrote it, and after what."""
     traits: dict[str, float]
-    opposite: str | None = None
-    identity: str
-    values: tuple[str, ...] = Field(min_length=1)
-    voice: tuple[str, ...] = Field(min_length=1)
-    decides: str
-    spends_time: str
-    never: tuple[str, ...] = Field(min_length=1)
+    """Where it stands, from -1 to 1: what verification tests, and the model never sees. EI, SN, TF
+    and JP are positive for E, N, T and J, a Big Five trait where it is high. Leave out scales that
+    you claim nothing about, or leave them at 0."""
+    opposite: Text | None = None
+    """The persona whose replies are rejected in training: a name of the catalogue or a YAML file.
+    `null` where there is none; a recipe of `personalign corpus build` can name one too."""
+    identity: Text
+    """Who this is, told to itself in one to three sentences. Name no type and no trait."""
+    values: tuple[Text, ...] = Field(min_length=1)
+    """What matters to it: short phrases, which follow "What matters to you:" in the prompt."""
+    voice: tuple[Text, ...] = Field(min_length=1)
+    """How it talks (length, words, pictures, questions): phrases that follow "How you speak:"."""
+    decides: Text
+    """How it comes to a decision, as a sentence that begins with "You"."""
+    spends_time: Text
+    """What it does with its days, as a sentence that begins with "You"."""
+    never: tuple[Text, ...] = Field(min_length=1)
+    """What it does not do, its safe limits included: phrases that follow "You never:"."""
 
     @field_validator("traits")
     @classmethod
@@ -94,7 +122,7 @@ def read(path: Path) -> Persona:
         return Persona.model_validate(data)
     except OSError as e:
         raise InputError(f"cannot read persona {path}: {e.strerror}", "check the path") from e
-    except yaml.YAMLError as e:
+    except (UnicodeDecodeError, yaml.YAMLError) as e:
         raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
     except ValidationError as e:
         first: Any = e.errors()[0]
