@@ -13,7 +13,6 @@ from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from personalign.errors import ModelError
 from personalign.personas import load
 from personalign.psychometrics import interview, letters, likert, remote
-from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.inventory import pair_inventory
 from personalign.psychometrics.items import interview_inventory, statement_inventory
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
@@ -37,31 +36,21 @@ def speaker(answer: Any) -> Any:
 def test_ratings_give_the_rows_of_the_local_way(tmp_path: Path) -> None:
     whole = statement_inventory()
     inventory = whole.model_copy(update={"items": whole.items[:3]})
-    texts = dict(
-        zip(
-            (i.text for i in inventory.items),
-            ("6\n\nAs an INFP", "As an AI, I have no hobbies.", "Hm."),
-            strict=True,
-        )
-    )
-    systems = set()
+    replies = ("6\n\nAs an INFP", "As an AI, I have no hobbies.", "Hm.")
+    said = {i.text: reply for i, reply in zip(inventory.items, replies, strict=True)}
 
     def answer(system: str, question: str, config: Any) -> str:
-        systems.add(system)
+        assert system == SYSTEM
         assert (config.temperature, config.top_p, config.max_tokens) == (0.2, 0.9, 48)
-        return next(reply for text, reply in texts.items() if question.endswith(text))
+        return next(reply for text, reply in said.items() if question.endswith(text))
 
     questions = likert.written(inventory, (LAPD, RATINGS[1]))
     rows = list(remote.ask(questions, speaker(answer), SYSTEM, tmp_path))
-    assert rows == [
-        Answer(q.sample, q.metric, *q.read(next(r for t, r in texts.items() if q.text.endswith(t))))
-        for q in questions
-    ]
-    assert [r.state for r in rows[:3]] == ["ok", "refused", "unparsed"]
-    assert [r.value for r in rows if r.state == "ok"] == [6.0, 2.0]
-    assert systems == {SYSTEM}
+    assert [(r.sample, r.metric) for r in rows] == [(q.sample, q.metric) for q in questions]
+    assert [r.state for r in rows] == ["ok", "refused", "unparsed"] * 2
+    assert [r.value for r in rows] == [6.0, None, None, 2.0, None, None]
     (file,) = tmp_path.glob("*.eval")
-    assert list(remote.rows([read_eval_log(str(file))])) == rows
+    assert sorted(remote.rows([read_eval_log(str(file))])) == sorted(rows)
 
 
 def test_letters_in_both_orders_and_each_seed(tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def test_a_reversed_pair_swaps_the_letters_and_keeps_the_value(form: ChoiceForm)
 
 
 def test_what_differs_between_items_stands_last() -> None:
-    items = statement_inventory().items
+    items, pairs = statement_inventory().items, pair_inventory().items
     for form in (LAPD, *RATINGS):
         assert all(form.ask(i.text).endswith(i.text) for i in items)
     for choice in CHOICES:
-        for i in pair_inventory().items:
+        for i in pairs:
             assert choice.ask(i.first, i.second).endswith(choice.shown(i.first, i.second)[1])
 
 

@@ -85,7 +85,7 @@ def ask(
     log_dir: Path,
     sampling: Sampling = BRIEF,
 ) -> Iterator[Answer]:
-    """Put questions to a model by Inspect's name for it; rows as `drawn.draw` gives them.
+    """Put questions to a model by Inspect's name for it; rows in their order, as `draw` gives them.
 
     A call that fails for good is a row of state `error`; the others go on.
 
@@ -100,11 +100,12 @@ def ask(
         display="none",
         fail_on_error=False,
     )
-    yield from rows([log])
+    found = {answer[:2]: answer for answer in rows([log])}
+    yield from (found[q.sample, q.metric] for q in questions)
 
 
 def rows(logs: Iterable[EvalLog]) -> Iterator[Answer]:
-    """Rows of the samples in logs of `written_task`.
+    """Rows of the samples in logs of `written_task`, in the logs' order.
 
     Raises:
         ModelError: where a log holds no samples, with the reason that it gives.
