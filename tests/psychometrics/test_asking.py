@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from personalign.errors import InputError
 from personalign.models.chat import prompt_tokens, with_system
 from personalign.models.local import LocalModel, Sampling
 from personalign.psychometrics import letters, likert
@@ -18,6 +19,7 @@ from personalign.psychometrics.items import StatementInventory, statement_invent
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
 from personalign.records import Message
 
+SEVEN = tuple("1234567")
 ORDERS = ("forward", "reversed")
 SYSTEM = "You are a retired lighthouse keeper who likes to be by himself and writes letters."
 
@@ -53,7 +55,7 @@ def test_expected_values_equal_asking_one_by_one(
     found = iter(likert.expected(tiny, statements, system, None, forms, done.append))
     for form in forms:
         for item in statements.items:
-            p = alone(tiny, form.ask(item.text), system, likert.OPTIONS)
+            p = alone(tiny, form.ask(item.text), system, SEVEN)
             shown = float((p * torch.arange(1, 8)).sum() / p.sum())
             value, mass = next(found), next(found)
             assert value[:2] == (item.id, f"expected:{form.name}")
@@ -156,3 +158,16 @@ def test_a_form_reads_what_the_model_writes(
     say("B")
     choices = letters.written(pairs, CHOICES[:2])[:: len(pairs.items)]
     assert [a.value for a in draw(tiny, choices, None, None, brief)] == [0.0, 1.0]
+
+
+def test_the_inventory_says_how_many_answers_there_are(
+    tiny: LocalModel, statements: StatementInventory
+) -> None:
+    short = statements.model_copy(update={"highest": 5})
+    values = [a.value for a in likert.expected(tiny, short, None, None, RATINGS[:2])]
+    assert all(1 < v < 5 for v in values[::2] if v is not None)
+    assert "5 = exactly like me" in likert.written(short, RATINGS[:1])[0].text
+    with pytest.raises(InputError, match="leave that form out"):
+        likert.written(short, (LAPD,))
+    with pytest.raises(InputError, match="rated 1 to 9"):
+        likert.written(statements.model_copy(update={"highest": 9}))

@@ -116,16 +116,25 @@ def test_a_refusal_is_a_refusal(text: str) -> None:
 
 
 def test_an_option_may_be_chosen_by_its_name() -> None:
-    assert rating("Very like me.", FORWARD) == (6, "ok")
-    assert rating("6 = very like me", FORWARD) == (6, "ok")
+    assert rating("Very like me.", labels=FORWARD) == (6, "ok")
+    assert rating("6 = very like me", labels=FORWARD) == (6, "ok")
     assert rating("Very like me.") == (None, "unparsed")
 
 
 def test_on_a_reversed_scale_the_number_stays_as_shown() -> None:
     backward = FORWARD[::-1]
-    assert rating("Very like me.", backward) == (2, "ok")
-    assert rating("2 = very like me", backward) == (2, "ok")
-    assert rating("6 = very like me", backward) == (None, "unparsed")  # reads the scale forwards
+    assert rating("Very like me.", labels=backward) == (2, "ok")
+    assert rating("2 = very like me", labels=backward) == (2, "ok")
+    assert rating("6 = very like me", labels=backward) == (
+        None,
+        "unparsed",
+    )  # reads the scale forwards
+
+
+def test_a_shorter_scale_has_fewer_numbers() -> None:
+    assert rating("5/5", 5) == rating("five out of five", 5) == (5, "ok")
+    assert rating("On a scale of 1 to 5, I would say 4.", 5) == (4, "ok")
+    assert rating("6", 5) == rating("six", 5) == rating("5/7", 5) == (None, "unparsed")
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,14 @@ def test_lapd_has_one_order_and_names_no_option() -> None:
     assert LAPD.name == "lapd:agreement:forward"
     assert LAPD.labels == ()
     assert LAPD.read("6\n\nAs an INFP, I like it.") == (6.0, "ok")
+    with pytest.raises(ValueError, match="one order"):
+        RatingForm(layout="lapd", wording="agreement", reversed=True)
+
+
+def test_five_answers_keep_the_ends_and_the_middle() -> None:
+    for seven in RATINGS:
+        five = RatingForm.model_validate({**dict(seven), "points": 5})
+        assert [five.labels[k] for k in (0, 2, 4)] == [seven.labels[k] for k in (0, 3, 6)]
+        assert "7" not in five.ask(TEXT)
+        assert five.read("5")[0] == (1.0 if five.reversed else 5.0)
+        assert five.read("6") == (None, "unparsed")

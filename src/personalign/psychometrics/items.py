@@ -50,9 +50,11 @@ class _Inventory(Record):
 
 
 class StatementInventory(_Inventory):
-    """An inventory of single statements, rated 1 to 7."""
+    """Single statements, rated by agreement from `lowest` to `highest`."""
 
     kind: Literal["likert"]
+    lowest: int = 1
+    highest: int = 7
     items: tuple[Statement, ...] = Field(min_length=1)
 
 

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from personalign.records import State
@@ -22,13 +23,6 @@ __all__ = ["Parsed", "declines", "letter", "rating"]
 
 DECORATION = re.compile(r"<\|[^|>]*\|>|</?s>|[*_`\"“”#>\[\]]|(?<!\w)'|'(?!\w)")
 """Control tokens, Markdown and quotation marks: they decorate an answer and say nothing."""
-
-WHOLE_SCALE = re.compile(
-    r" ?(?:\bon (?:\w+ ){1,2}scale )?\b(?:from |of |between )?1 ?(?:to|and|through|[-–—~]) ?7\b"
-    r"(?: scale)?| ?/ ?7\b(?! ?/)| out of (?:7|seven)\b",
-    re.IGNORECASE,
-)
-"""A mention of all options, which chooses none: "from 1 to 7", "/7"."""
 
 OPENING = (
     r"^[ (-]*(?i:(?:(?:so|well|ok|okay|sure),? )?(?:my |the |final )*"
@@ -78,17 +72,30 @@ class _Options:
     rival: str
 
 
-def rating(text: str, labels: Sequence[str] = ()) -> Parsed:
-    """The number from 1 to 7 that a reply chose, as it was shown (a reversed scale stays so).
+def rating(text: str, points: int = 7, labels: Sequence[str] = ()) -> Parsed:
+    """The number from 1 to `points` (at most 7) that a reply chose, as it was shown.
+
+    A reversed scale stays as shown.
 
     Args:
-        labels: What the options 1 to 7 were called, in the order shown. A reply may choose by
-            name; one that pairs a number with another option's name is unparsed.
+        labels: What the options were called, in the order shown. A reply may choose by name; one
+            that pairs a number with another option's name is unparsed.
     """
-    names = {w: k for k, w in enumerate(WORDS, 1)} | {str(k): k for k in range(1, 8)}
-    option = rf"(?i:[1-7]|{'|'.join(WORDS)})\b"
-    plain = WHOLE_SCALE.sub("", _clean(text))
+    words = WORDS[:points]
+    names = {w: k for k, w in enumerate(words, 1)} | {str(k): k for k in range(1, points + 1)}
+    option = rf"(?i:[1-{points}]|{'|'.join(words)})\b"
+    plain = _whole_scale(points).sub("", _clean(text))
     return _parse(plain, _Options(names, dict(enumerate(labels, 1)), option, NUMBER))
+
+
+@cache
+def _whole_scale(points: int) -> re.Pattern[str]:
+    """A mention of all options, which chooses none: "from 1 to 7", "/7"."""
+    return re.compile(
+        rf" ?(?:\bon (?:\w+ ){{1,2}}scale )?\b(?:from |of |between )?1 ?(?:to|and|through|[-–—~]) ?"
+        rf"{points}\b(?: scale)?| ?/ ?{points}\b(?! ?/)| out of (?:{points}|{WORDS[points - 1]})\b",
+        re.IGNORECASE,
+    )
 
 
 def letter(text: str, labels: Sequence[str]) -> Parsed:

@@ -27,6 +27,7 @@ from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import BRIEF, Question
 from personalign.psychometrics.inventory import pair_inventory
 from personalign.psychometrics.items import statement_inventory
+from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
 from personalign.records import State
 
 __all__ = ["ask", "letter_choice", "rated_statements", "rows", "written_task"]
@@ -45,8 +46,8 @@ STATES: dict[str | None, State] = {reason: state for state, reason in REASONS.it
 def rated_statements(
     inventory: str = "mbti_statements", persona: str | None = None, seeds: int = 1
 ) -> Task:
-    """Every statement under every form: rate it from 1 to 7. `persona` goes into the system."""
-    questions = likert.written(statement_inventory(inventory), seeds=range(seeds))
+    """Every statement under LAPD's form and ours. `persona` goes into the system prompt."""
+    questions = likert.written(statement_inventory(inventory), (LAPD, *RATINGS), range(seeds))
     return written_task(questions, load(persona).system_prompt() if persona else None)
 
 
@@ -55,7 +56,7 @@ def letter_choice(
     inventory: str = "mbti_pairs", persona: str | None = None, seeds: int = 1
 ) -> Task:
     """Every pair under every form: choose A or B. `persona` goes into the system prompt."""
-    questions = letters.written(pair_inventory(inventory), seeds=range(seeds))
+    questions = letters.written(pair_inventory(inventory), CHOICES, range(seeds))
     return written_task(questions, load(persona).system_prompt() if persona else None)
 
 

@@ -39,7 +39,10 @@ LABELS = {
         "I agree completely",
     ),
 }
-"""Wording → names of the answers, from least to most agreement."""
+"""Wording → names of seven answers, from least to most agreement."""
+
+OF_FIVE = (0, 1, 3, 5, 6)
+"""Which of the seven names five answers have."""
 
 RATING_TASK = {
     "fit": "How well does the sentence at the end describe you?",
@@ -48,8 +51,8 @@ RATING_TASK = {
 RATING_LAYOUT = {
     "list": "{task}\n{lines}\nReply with one of these numbers and nothing else.\n\n{text}",
     "line": (
-        "Picture a line with the numbers from 1 to 7. At 1 it says: {first}. At 4: {middle}. "
-        "At 7: {last}. {task} Write down the number alone.\n\n{text}"
+        "Picture a line with the numbers from 1 to {points}. At 1 it says: {first}. At {half}: "
+        "{middle}. At {points}: {last}. {task} Write down the number alone.\n\n{text}"
     ),
     "form": (
         "I am filling in a form about you. {task} These are the boxes: {listed}. Tell me only the "
@@ -66,20 +69,21 @@ RATING_LAYOUT = {
 
 
 class RatingForm(Record):
-    """A way to ask for a number from 1 to 7 for a sentence about oneself.
+    """A way to ask for a number for a sentence about oneself: 1 to 7, or 1 to 5.
 
     `reversed` puts the most agreement at 1. The layout `lapd` asks for what LAPD's prompt asks
-    for, in other words; it names no options and has one order only.
+    for, in other words; it names no options and has one order and one length only.
     """
 
     layout: Literal["list", "line", "form", "lapd"]
     wording: Literal["fit", "agreement"]
     reversed: bool = False
+    points: Literal[5, 7] = 7
 
     @model_validator(mode="after")
-    def _one_order(self) -> RatingForm:
-        if self.layout == "lapd" and self.reversed:
-            raise ValueError("the layout 'lapd' has one order only")
+    def _one_lapd(self) -> RatingForm:
+        if self.layout == "lapd" and (self.reversed or self.points != 7):
+            raise ValueError("the layout 'lapd' asks for 1 to 7 in one order")
         return self
 
     @property
@@ -89,30 +93,35 @@ class RatingForm(Record):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What the options 1 to 7 are called, as shown."""
+        """What the options from 1 on are called, as shown."""
         if self.layout == "lapd":
             return ()
-        return LABELS[self.wording][:: -1 if self.reversed else 1]
+        names = LABELS[self.wording]
+        shown = names if self.points == 7 else tuple(names[k] for k in OF_FIVE)
+        return shown[::-1] if self.reversed else shown
 
     def ask(self, text: str) -> str:
         """The question about one sentence."""
-        named = list(enumerate(self.labels, start=1))
-        ends = dict(zip(("first", "middle", "last"), self.labels[::3], strict=False))
+        labels, half = self.labels, self.points // 2
+        named = list(enumerate(labels, start=1))
+        ends = {"first": labels[0], "middle": labels[half], "last": labels[-1]} if labels else {}
         return RATING_LAYOUT[self.layout].format(
             task=RATING_TASK[self.wording],
             lines="\n".join(f"{number} = {label}" for number, label in named),
             listed=", ".join(f"{number} {label}" for number, label in named),
+            points=self.points,
+            half=half + 1,
             text=text,
             **ends,
         )
 
     def agreement(self, shown: float) -> float:
-        """Agreement, 1 to 7, that an answer as shown stands for."""
-        return 8 - shown if self.reversed else shown
+        """Agreement, from 1, that an answer as shown stands for."""
+        return self.points + 1 - shown if self.reversed else shown
 
     def read(self, reply: str) -> tuple[float | None, State]:
-        """Agreement, 1 to 7, that a written reply chose, or why there is none."""
-        shown, state = rating(reply, self.labels)
+        """Agreement, from 1, that a written reply chose, or why there is none."""
+        shown, state = rating(reply, self.points, self.labels)
         return None if shown is None else float(self.agreement(shown)), state
 
 
