@@ -1,9 +1,10 @@
 """Psychometrics: all local measures of one adapter under one condition, and one call per item.
 
-Log-probs of 64 pairs of statements in three ways of asking, expected ratings of 64 statements in
-twelve forms, letters for 64 pairs in twelve forms, and sixteen replies to 24 situations; as prompt
-trees, and on a few items with a call of its own for each question or reply. The floor is what the
-matrix products alone would take at the speed measured here.
+Log-probs of 64 pairs of statements in three ways of asking, expected ratings of 64 statements and
+letters for 64 pairs in twelve forms each, and sixteen replies to 24 situations; as prompt trees,
+and on a few items with a call of its own for each question or reply. The floor is what the matrix
+products alone would take at the speed measured here. Of the forms, the first two are both orders
+of the options, the first four both wordings too, and all twelve three layouts.
 
     python benchmarks/administer.py --adapter runs/quickstart/adapters/INFP --persona INFP
 """
@@ -101,7 +102,7 @@ def sizes(local: LocalModel) -> tuple[int, int]:
 
 
 def measures(
-    scenes: int, items: int, system: str | None, adapter: str | None
+    scenes: int, items: int, forms: int, system: str | None, adapter: str | None
 ) -> dict[str, Callable[[LocalModel], list[Any]]]:
     """Name → what asks it of a model."""
     situations = select(load_scenes("starter/mbti"), "measure", scenes)
@@ -113,8 +114,12 @@ def measures(
     return {
         "behaviour": lambda local: list(behaviour(local, situations, system, adapter)),
         "statements": lambda local: list(statements(local, pairs, system, adapter)),
-        "ratings": lambda local: list(likert.expected(local, sentences, system, adapter, RATINGS)),
-        "letters": lambda local: list(letters.letters(local, pairs, system, adapter, CHOICES)),
+        "ratings": lambda local: list(
+            likert.expected(local, sentences, system, adapter, RATINGS[:forms])
+        ),
+        "letters": lambda local: list(
+            letters.letters(local, pairs, system, adapter, CHOICES[:forms])
+        ),
     }
 
 
@@ -125,6 +130,7 @@ def main() -> None:
     parser.add_argument("--persona", help="ask under this persona's system prompt")
     parser.add_argument("--scenes", type=int, default=24, help="situations, of 24")
     parser.add_argument("--items", type=int, default=64, help="pairs and statements, of 64 each")
+    parser.add_argument("--forms", type=int, default=12, help="forms of ratings and of letters")
     parser.add_argument("--alone", type=int, default=1, help="situations one by one, and 4 x items")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--threads", type=int, default=1)
@@ -135,10 +141,8 @@ def main() -> None:
     speed, (linear, head) = flops(local), sizes(local)
     if args.adapter:
         local.add_adapter(ADAPTER, args.adapter)
-    how = (
-        load(args.persona).system_prompt() if args.persona else None,
-        ADAPTER if args.adapter else None,
-    )
+    system = load(args.persona).system_prompt() if args.persona else None
+    how = args.forms, system, ADAPTER if args.adapter else None
     one = OneByOne(local.model, local.tokenizer, local.identity, local.adapters)
     few = measures(args.alone, 4 * args.alone, *how) if args.alone else {}
     counter, result = Counter(local), {}
