@@ -127,6 +127,40 @@ def test_shared_prefix_is_cached_and_changes_nothing() -> None:
         torch.testing.assert_close(scored, all_alone(model, trees), atol=1e-4, rtol=0)
 
 
+def test_prefixes_within_prefixes_are_cached_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make(LlamaConfig(**SMALL))
+    system, first, second = tuple(range(10, 40)), tuple(range(50, 80)), tuple(range(80, 110))
+    plain = forest(8, (2, 1, 3, 2, 1, 2, 1))
+    heads = (system + first, system + second, system, (), system + first, system + second, system)
+    trees = [Tree(head + t.prompt, t.branches) for head, t in zip(heads, plain, strict=True)]
+    seen: list[int] = []
+    inner = model.get_decoder().forward
+
+    def counting(**given: Any) -> Any:
+        seen.append(given["input_ids"].numel())
+        return inner(**given)
+
+    monkeypatch.setattr(model.get_decoder(), "forward", counting)
+    scored = torch.cat([b for t in score_trees(model, trees) for b in t])
+    assert sum(seen) == len(system + first + second) + sum(t.size for t in plain)
+    with torch.no_grad():
+        torch.testing.assert_close(scored, all_alone(model, trees), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("layout", [pack, pack_rows])
+def test_completions_of_one_token_cost_no_position(layout: Any) -> None:
+    model = make(LlamaConfig(**SMALL))
+    trees = [Tree((5, 6, 7), ((3,), (4,), (9,))), Tree((8, 9), ((3,), (4,)))]
+    packed = layout(trees)
+    assert int((packed.tree >= 0).sum()) == 5 == sum(t.size for t in trees)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            log_probs(model, packed), all_alone(model, trees), atol=1e-5, rtol=0
+        )
+
+
 def test_a_prompt_that_is_all_prefix_keeps_its_last_token() -> None:
     model = make(LlamaConfig(**SMALL))
     prompt = tuple(range(10, 60))

@@ -43,10 +43,12 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class TreeLayout:
-    """Where the segments of a flat row are, and how to undo the gathering ([N] into S·T)."""
+    """Where the segments of a flat row are, and how to undo the gathering ([N] into S·T).
 
-    prompts: Segments
-    branches: Segments
+    `kinds` are the prompts and, where a completion has tokens to compute, the branches.
+    """
+
+    kinds: tuple[Segments, ...]
     restore: Tensor
 
     def to(self, device: torch.device | str) -> TreeLayout:
@@ -55,24 +57,24 @@ class TreeLayout:
         def moved(s: Segments) -> Segments:
             return Segments(s.tokens.to(device), s.keys.to(device), s.mask.to(device))
 
-        return TreeLayout(moved(self.prompts), moved(self.branches), self.restore.to(device))
+        return TreeLayout(tuple(map(moved, self.kinds)), self.restore.to(device))
 
     @classmethod
     def build(cls, spans: Sequence[tuple[range, Sequence[range]]], prefix: int = 0) -> TreeLayout:
         """From the row indices of each tree's prompt and branches, and the cached key count."""
-        prompts = [p for p, _ in spans]
-        branches = [b for _, bs in spans for b in bs]
-        parents = [p for p, bs in spans for _ in bs]
-        first = _segments(prompts, [range(0)] * len(prompts), prefix)
-        second = _segments(branches, parents, prefix)
-        places = torch.zeros(sum(map(len, prompts)) + sum(map(len, branches)), dtype=torch.long)
+        nothing = range(0)
+        prompts = [(prompt, nothing) for prompt, _ in spans]
+        branches = [(branch, prompt) for prompt, below in spans for branch in below]
+        groups = [group for group in (prompts, branches) if group]
+        kinds = tuple(_segments([o for o, _ in g], [a for _, a in g], prefix) for g in groups)
+        restore = torch.zeros(sum(len(o) for g in groups for o, _ in g), dtype=torch.long)
         offset = 0
-        for part, group in ((first, prompts), (second, branches)):
+        for part, group in zip(kinds, groups, strict=True):
             width = part.tokens.shape[1]
-            for s, span in enumerate(group):
-                places[span.start : span.stop] = torch.arange(len(span)) + offset + s * width
+            for s, (own, _) in enumerate(group):
+                restore[own.start : own.stop] = torch.arange(len(own)) + offset + s * width
             offset += len(group) * width
-        return cls(first, second, places)
+        return cls(kinds, restore)
 
 
 def _segments(own: Sequence[range], parents: Sequence[range], prefix: int) -> Segments:
@@ -113,10 +115,7 @@ def tree_attention(
             "load the model with attn_implementation='sdpa' and score it with dense rows",
         )
     q, k, v = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
-    rows = [
-        _attend(q, k, v, part, scaling, dropout)
-        for part in (tree_layout.prompts, tree_layout.branches)
-    ]
+    rows = [_attend(q, k, v, part, scaling, dropout) for part in tree_layout.kinds]
     return torch.cat(rows).index_select(0, tree_layout.restore)[None], None
 
 

@@ -9,7 +9,7 @@ from personalign.errors import ModelError
 from personalign.models.trees import Tree
 from personalign.records import Message
 
-__all__ = ["completion_tokens", "prompt_tokens", "reply_tree", "with_system"]
+__all__ = ["completion_tokens", "opening_tree", "prompt_tokens", "reply_tree", "with_system"]
 
 
 def with_system(prompt: Sequence[Message], system: str | None) -> tuple[Message, ...]:
@@ -57,4 +57,11 @@ def reply_tree(tokenizer: Any, prompt: Sequence[Message], replies: Sequence[str]
     return Tree(
         prompt_tokens(tokenizer, prompt),
         tuple(completion_tokens(tokenizer, prompt, r) for r in replies),
+    )
+
+
+def opening_tree(tokenizer: Any, prompt: Sequence[Message], openings: Sequence[str]) -> Tree:
+    """One prompt and several ways to begin a reply, without an end of turn, as a prompt tree."""
+    return Tree(
+        prompt_tokens(tokenizer, prompt), tuple(_encode(tokenizer, text) for text in openings)
     )

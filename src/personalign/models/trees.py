@@ -2,8 +2,9 @@
 
 The prompt's tokens are computed once. Every completion is a branch that sees the prompt and
 itself and never its siblings: positions restart at the end of the prompt, and a block mask keeps
-branches (and trees that share a row) apart. The language-model head runs only where a completion
-token is predicted, in tiles (`models/head.py`), so that the full logits never exist.
+branches (and trees that share a row) apart. A completion's last token predicts nothing and is not
+computed. The language-model head runs only where a completion token is predicted, in tiles
+(`models/head.py`), so that the full logits never exist.
 
 Shape legend: R rows, L row length, N predicted completion tokens, B branches of all trees,
 D hidden size, V vocabulary.
@@ -11,6 +12,7 @@ D hidden size, V vocabulary.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -54,8 +56,8 @@ class Tree:
 
     @property
     def size(self) -> int:
-        """Tokens in the tree, the prompt counted once."""
-        return len(self.prompt) + sum(map(len, self.branches))
+        """Tokens to compute: the prompt's once, and of each completion all but the last."""
+        return len(self.prompt) + sum(map(len, self.branches)) - len(self.branches)
 
     @property
     def depth(self) -> int:
@@ -146,7 +148,7 @@ def _layout(
             t = trees[index]
             root = at + len(t.prompt) - 1
             placed = []
-            for number, tokens in enumerate((t.prompt, *t.branches)):
+            for number, tokens in enumerate((t.prompt, *(b[:-1] for b in t.branches))):
                 span = range(at, at + len(tokens))
                 at = span.stop
                 start = prefix + (len(t.prompt) if number else 0)
@@ -155,11 +157,12 @@ def _layout(
                 tree_of[span.start : at] = index
                 branch_of[span.start : at] = number
                 placed.append(span)
-                if number:
-                    owner = first_branch[index] + number - 1
-                    sources = (root, *span[:-1])
-                    predicted += [(owner, s, t) for s, t in zip(sources, tokens, strict=True)]
-            spans.append((placed[0], placed[1:]))
+            for owner, (span, tokens) in enumerate(
+                zip(placed[1:], t.branches, strict=True), start=first_branch[index]
+            ):
+                sources = (root, *span)
+                predicted += [(owner, s, t) for s, t in zip(sources, tokens, strict=True)]
+            spans.append((placed[0], [span for span in placed[1:] if span]))
     owner, source, target = torch.tensor(sorted(predicted)).T.contiguous()
     shape = (len(rows), length)
     packed = PackedTrees(
@@ -277,19 +280,46 @@ def score_trees(
     device = next(model.parameters()).device
     out: list[list[Tensor]] = [[] for _ in trees]
     with torch.inference_mode():
-        prefix = shared_prefix(trees)
-        cache = _cached(model, trees[0].prompt[:prefix], device) if prefix else None
-        rest = [replace(t, prompt=t.prompt[prefix:]) for t in trees]
-        for batch in batched(rest, max_tokens):
-            packed = pack([rest[i] for i in batch], prefix).to(device)
-            lengths = [len(b) for i in batch for b in trees[i].branches]
-            parts = iter(log_probs(model, packed, cache).cpu().split(lengths))
-            for i in batch:
-                out[i] = [next(parts) for _ in trees[i].branches]
-            if cache is not None:
-                cache.crop(prefix - cache.get_seq_length())
-            progress(len(batch))
+        for group, cache, prefix in _groups(model, trees):
+            rest = [replace(trees[i], prompt=trees[i].prompt[prefix:]) for i in group]
+            for batch in batched(rest, max_tokens):
+                packed = pack([rest[k] for k in batch], prefix).to(device)
+                lengths = [len(b) for k in batch for b in rest[k].branches]
+                parts = iter(log_probs(model, packed, cache).cpu().split(lengths))
+                for k in batch:
+                    out[group[k]] = [next(parts) for _ in rest[k].branches]
+                _forget(cache, prefix)
+                progress(len(batch))
     return out
+
+
+def _groups(model: Any, trees: Sequence[Tree]) -> Iterator[tuple[list[int], Any, int]]:
+    """Trees in groups whose prompts begin alike, with a cache of so many of their first tokens.
+
+    A group within a group (a wording under a system prompt) extends its cache, and what it added
+    is forgotten when the next group is asked for.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache()  # of no config: all layers keep all keys; windows are checked elsewhere
+
+    def within(members: list[int], depth: int) -> Iterator[tuple[list[int], Any, int]]:
+        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i in members:
+            alike[trees[i].prompt[depth : depth + SHORTEST_PREFIX]].append(i)
+        single = []
+        for group in alike.values():
+            rest = [replace(trees[i], prompt=trees[i].prompt[depth:]) for i in group]
+            if more := shared_prefix(rest):
+                _remember(model, cache, rest[0].prompt[:more], depth)
+                yield from within(group, depth + more)
+                _forget(cache, depth)
+            else:
+                single += group
+        if single:
+            yield single, cache if depth else None, depth
+
+    return within(list(range(len(trees))), 0)
 
 
 def shared_prefix(trees: Sequence[Tree]) -> int:
@@ -301,14 +331,17 @@ def shared_prefix(trees: Sequence[Tree]) -> int:
     return common if len(trees) > 1 and common >= SHORTEST_PREFIX else 0
 
 
-def _cached(model: Any, tokens: tuple[int, ...], device: torch.device) -> Any:
-    from transformers import DynamicCache
-
+def _remember(model: Any, cache: Any, tokens: tuple[int, ...], depth: int) -> None:
     base = _base(model)
-    cache = DynamicCache(config=base.config)
+    device = next(base.parameters()).device
+    positions = torch.arange(depth, depth + len(tokens), device=device)[None]
     ids = torch.tensor([tokens], device=device)
-    base.get_decoder()(input_ids=ids, cache=cache, use_cache=True)
-    return cache
+    base.get_decoder()(input_ids=ids, position_ids=positions, cache=cache, use_cache=True)
+
+
+def _forget(cache: Any, length: int) -> None:
+    if cache is not None:
+        cache.crop(length - cache.get_seq_length())
 
 
 def check_servable(model: Any) -> None:

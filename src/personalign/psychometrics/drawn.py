@@ -1,0 +1,67 @@
+"""What a model writes: free-text answers to questions, each asked by itself with its own seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from personalign.models.chat import with_system
+from personalign.models.local import LocalModel, Sampling
+from personalign.psychometrics.answers import Answer
+from personalign.records import Message, State
+from personalign.runs import content_hash
+
+__all__ = ["BRIEF", "Question", "Reply", "Sink", "draw"]
+
+BRIEF = Sampling(max_new_tokens=48, temperature=0.2, top_p=0.9)
+"""LAPD's temperature and nucleus; its 256 tokens are not needed where the choice comes first."""
+
+BATCH = 32
+
+
+class Question(NamedTuple):
+    """What is asked, about which sample, for which metric, and how a reply to it is read.
+
+    `seed` is the study's, and the metric ends in it.
+    """
+
+    sample: str
+    metric: str
+    text: str
+    seed: int
+    read: Callable[[str], tuple[float | None, State]]
+
+
+class Reply(NamedTuple):
+    """A question and what was written: model output, so untrusted text; its length in tokens."""
+
+    question: Question
+    text: str
+    tokens: int
+
+
+Sink = Callable[[Reply], None]
+"""Is called with every reply, for those who keep them to be read."""
+
+
+def draw(
+    local: LocalModel,
+    questions: Sequence[Question],
+    system: str | None,
+    adapter: str | None,
+    sampling: Sampling = BRIEF,
+    progress: Callable[[int], None] = lambda done: None,
+    heard: Sink = lambda reply: None,
+) -> Iterator[Answer]:
+    """The row of each question. `progress` counts questions.
+
+    The noise of a draw is seeded by seed and question together, so that no two questions share
+    it and neither batch nor order matters.
+    """
+    prompts = [with_system([Message(role="user", content=q.text)], system) for q in questions]
+    seeds = [int(content_hash([q.seed, q.text])[:12], 16) for q in questions]
+    adapters = [adapter] * len(questions)
+    drawn = local.generate(prompts, adapters, sampling, seeds, BATCH, progress)
+    for question, reply in zip(questions, drawn, strict=True):
+        heard(Reply(question, reply.text, reply.tokens))
+        yield Answer(question.sample, question.metric, *question.read(reply.text))
