@@ -8,10 +8,9 @@ from contextlib import closing
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from inspect_ai.model import Model
 from pydantic import Field, ValidationError, model_validator
 
 from personalign.corpus import profiles, scenes
@@ -28,6 +27,9 @@ from personalign.personas import Persona
 from personalign.personas import load as load_persona
 from personalign.records import Record, Scene, read_jsonl, to_jsonl
 from personalign.runs import Run, content_hash, file_hash, write_atomic
+
+if TYPE_CHECKING:
+    from inspect_ai.model import Model
 
 __all__ = [
     "Build",

@@ -215,7 +215,7 @@ async def _write(
 def _result(
     asker: Asker, job: Job, asked: Question, answer: Answer, style: Style
 ) -> Dialogue | RejectedDialogue:
-    origin: Origin = {"model": str(asker.model), "prompt": asked.prompt, "seed": asked.seed}
+    origin: Origin = {"model": asker.model, "prompt": asked.prompt, "seed": asked.seed}
     common = {
         "id": content_hash([asker.key(asked), job.persona.name])[:16],
         "persona": job.persona.name,

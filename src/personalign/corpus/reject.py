@@ -177,7 +177,7 @@ async def _pair(
             made: Origin = {
                 "opposite": opposite.name,
                 "rejected_way": how.way,
-                "rejected_model": str(asker.model),
+                "rejected_model": asker.model,
                 "rejected_prompt": asked.prompt,
                 "rejected_seed": asked.seed,
             }
