@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pydantic import BaseModel
 
@@ -169,7 +171,7 @@ class Compatible:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=True,
+            proxy=_proxy(url),
         )
 
     async def reply(self, q: Question) -> Reply:
@@ -188,6 +190,12 @@ class Compatible:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _proxy(url: str) -> str | None:
+    """The environment's proxy for a URL, looked up once; aiohttp would do so for every request."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _read(data: Any) -> Reply:
