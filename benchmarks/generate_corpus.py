@@ -3,8 +3,8 @@
 1. Throughput over HTTP: a provider that takes 200 ms (a server in a process of its own), 64
    requests at once. Target: at least 90 % of the ideal. A bare client asks the same server in the
    same minute, since the server's own work is part of what is lost.
-2. Overhead: dialogues with scripted replies, generated, parsed, paired and written. Target: under
-   5 ms a dialogue (its reply, parsing, file, ledger), and memory that does not grow.
+2. Overhead: dialogues with scripted replies, generated, parsed, paired, gated and written. Target:
+   under 5 ms a dialogue (its reply, parsing, file, ledger), and memory that does not grow.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from inspect_ai.model import GenerateConfig, Model, ModelOutput, ModelUsage, get
 from personalign.corpus import scenes
 from personalign.corpus.ask import Limits, asking
 from personalign.corpus.dialogues import Dialogue, Style, generate, plan
+from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.ledger import Ledger
 from personalign.corpus.profiles import from_persona
 from personalign.corpus.reject import Rejecting, pair_up
@@ -36,12 +38,27 @@ from personalign.personas import Persona
 
 PROVIDER = Path(__file__).parents[1] / "tests" / "corpus" / "provider.py"
 SECONDS, AT_ONCE = 0.2, 64
-TURNS = "\n".join(
-    f"User: Question {n} about the rent and the flat.\nPersona: Answer {n}: I would look at the "
-    "lease once more, quietly, and sleep on it before I write to anybody."
-    for n in range(5)
-)
-REJECTED = "Call them now, all of them, and get it in writing by nine; then tell the whole street."
+
+
+def dialogue(seed: int) -> str:
+    """Five replies, none of which is nearly another's."""
+    turns = []
+    for n in range(5):
+        k = seed * 10 + n
+        turns.append(f"User: Question {k} is about the rent and the flat, and about {n} more.")
+        turns.append(
+            f"Persona: I would look at lease {k} once more, quietly, and sleep on {k} before I "
+            f"write to anybody about {k} at all."
+        )
+    return "\n".join(turns)
+
+
+def rejected(messages: Any) -> str:
+    k = zlib.crc32("".join(m.text for m in messages).encode()) % 10**6
+    return (
+        f"Call them now about {k}, all of them, and get {k} in writing by nine; then tell the "
+        f"whole street about {k}."
+    )
 
 
 def persona(name: str) -> Persona:
@@ -56,12 +73,18 @@ def scripted() -> Model:
 
     def answer(messages: Any, tools: Any, choice: Any, config: GenerateConfig) -> ModelOutput:
         whole = messages[0].text.startswith("You write short conversations")
-        output = ModelOutput.from_content("mockllm/scripted", TURNS if whole else REJECTED)
+        text = dialogue(config.seed or 0) if whole else rejected(messages)
+        output = ModelOutput.from_content("mockllm/scripted", text)
         output.usage = ModelUsage(input_tokens=400, output_tokens=200, total_tokens=600)
         return output
 
     config = GenerateConfig(max_connections=AT_ONCE, max_retries=0)
     return get_model("mockllm/scripted", config=config, custom_outputs=answer)
+
+
+def held_back() -> HeldBack:
+    measure = scenes.select(scenes.load("starter/mbti"), "measure")
+    return HeldBack(s.prompt[-1].content for s in measure)
 
 
 async def throughput(requests: int) -> dict[str, float]:
@@ -143,7 +166,8 @@ async def overhead(dialogues: int) -> dict[str, Any]:
             writing = time.perf_counter() - began
             one = list(stream(folder / "dialogues.jsonl", Dialogue))[: dialogues // 10]
             began = time.perf_counter()
-            paired = await pair_up(asker, one, Rejecting(), quiet, loud, folder)
+            gate = PairGate(Gates(), held_back(), Contrast([], "Quiet", "Loud"))
+            paired = await pair_up(asker, one, Rejecting(), quiet, loud, folder, gate=gate)
             pairing = time.perf_counter() - began
             began = time.perf_counter()
             jobs = plan(quiet, from_persona(quiet), places, dialogues)
@@ -155,6 +179,7 @@ async def overhead(dialogues: int) -> dict[str, Any]:
         "ms_a_dialogue": round(1000 * writing / dialogues, 2),
         "memory_mib_at_quarters": memory,
         "pairs": paired.pairs,
+        "dropped": paired.dropped,
         "ms_a_pair": round(1000 * pairing / max(paired.replies, 1), 2),
         "ms_a_dialogue_from_the_ledger": round(1000 * again / dialogues, 2),
     }

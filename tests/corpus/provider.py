@@ -12,6 +12,7 @@ import random
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,10 +40,11 @@ FEATURES = {
 def dialogue(seed: int, turns: int = 3) -> str:
     lines = []
     for n in range(turns):
-        lines.append(f"User: Thing {seed} part {n} has been on my mind since Tuesday morning.")
+        k = seed * 10 + n
+        lines.append(f"User: Thing {k} has been on my mind since Tuesday morning, and so has {n}.")
         lines.append(
-            f"Persona: Then let us sit with part {n} of thing {seed} quietly for a while. "
-            "I would write it down first and see what it means to you."
+            f"Persona: Then let us sit with number {k} quietly for a while. I would write {k} down "
+            f"first and see what {k} means to you."
         )
     return "\n".join(lines)
 
@@ -69,9 +71,10 @@ def script(body: dict[str, Any]) -> str:
         return "Here is what I found:\n```json\n" + json.dumps(FEATURES) + "\n```"
     if system.startswith("You think of everyday moments"):
         return json.dumps([situation(random.Random(f"{seed}{i}")) for i in range(10)])
+    k = zlib.crc32(json.dumps([body["messages"], seed]).encode()) % 10**6
     return (
-        f"Call everyone you know tonight and decide by nine, number {seed % 1000}. Make a list of "
-        "costs, pick the cheapest option and get it done."
+        f"Call everyone you know about {k} tonight and decide by nine. Make a list of what {k} "
+        f"costs, pick the cheapest of the {k} options and get it done."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from personalign.corpus import scenes
-from personalign.corpus.gates import Contrast, Gates, Measured, PairGate
+from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.records import Message, PreferencePair, Scene
 
 ASKED = "My sister borrowed the car and I need it on Monday, what shall I do?"
@@ -28,7 +28,11 @@ def pair(asked: str = ASKED, chosen: str = FINE, rejected: str = LOUD) -> Prefer
 
 def gate(starter: list[Scene], **how: object) -> PairGate:
     contrast = Contrast(starter, "INFP", "ESTJ")
-    return PairGate(Gates.model_validate(how), Measured(starter), contrast)
+    return PairGate(Gates.model_validate(how), held_back(starter), contrast)
+
+
+def held_back(starter: list[Scene]) -> HeldBack:
+    return HeldBack(s.prompt[-1].content for s in starter if s.split == "measure")
 
 
 def test_a_fine_pair_passes_once(starter: list[Scene]) -> None:
@@ -54,10 +58,10 @@ def test_marks(starter: list[Scene], chosen: str, reason: str) -> None:
 def test_what_measures_never_builds(starter: list[Scene]) -> None:
     measuring = [s for s in starter if s.split == "measure"]
     building = [s for s in starter if s.split == "build"]
-    look = gate(starter, names=["measured"])
-    assert all(look(pair(asked=s.prompt[-1].content)) == "measured" for s in measuring)
+    look = gate(starter, names=["held_back"])
+    assert all(look(pair(asked=s.prompt[-1].content)) == "held_back" for s in measuring)
     assert not any(look(pair(asked=s.prompt[-1].content)) for s in building)
-    assert look(pair(asked=measuring[0].prompt[-1].content + " Please!")) == "measured"
+    assert look(pair(asked=measuring[0].prompt[-1].content + " Please!")) == "held_back"
 
 
 def test_contrast_tells_personas_apart_on_unseen_scenes(starter: list[Scene]) -> None:
@@ -72,5 +76,5 @@ def test_contrast_tells_personas_apart_on_unseen_scenes(starter: list[Scene]) ->
 def test_contrast_of_unknown_personas_drops_nothing(starter: list[Scene]) -> None:
     contrast = Contrast(starter, "Quiet", "Loud")
     assert contrast(pair()) is None
-    look = PairGate(Gates(least_contrast=5.0), Measured(starter), contrast)
+    look = PairGate(Gates(least_contrast=5.0), held_back(starter), contrast)
     assert look(pair()) is None

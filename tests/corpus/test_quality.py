@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from personalign.cli.main import app
 from personalign.corpus import quality
+from personalign.corpus.faults import FAULTS, Fault, inventory_items, words
 from personalign.corpus.pairs import opposite_pairs
 from personalign.corpus.scenes import STARTER, load
 from personalign.corpus.shingles import Shingles, repeats
@@ -28,6 +29,10 @@ def said() -> Said:
 
 def planted(said: Said, text: str, every: int = 40) -> Said:
     return [(i, n, text if k % every == 0 else t) for k, (i, n, t) in enumerate(said)]
+
+
+def faultless(fault: Fault, said: Said) -> quality.GateResult:
+    return quality.faultless(fault, FAULTS[fault], said)
 
 
 @pytest.mark.parametrize("corpus", STARTER)
@@ -64,7 +69,7 @@ def test_shipped_corpora_are_whole(corpus: str, scenes: int, replies: int, build
     assert len(found) == scenes
     assert {len(s.replies) for s in found} == {replies}
     assert Counter(s.split for s in found) == {"build": build, "measure": scenes - build}
-    lengths = [len(quality.words(t)) for s in found for t in s.replies.values()]
+    lengths = [len(words(t)) for s in found for t in s.replies.values()]
     assert 25 <= min(lengths) <= max(lengths) <= 70
 
 
@@ -86,18 +91,18 @@ def test_a_repeated_opening_is_caught(said: Said) -> None:
     "text", ["I am an INFP after all.", "As a thinker, I weigh it.", "Introverts need quiet."]
 )
 def test_type_names_and_jargon_are_caught(said: Said, text: str) -> None:
-    assert quality.marked("jargon", quality.JARGON, said).passed
-    assert quality.marked("jargon", quality.JARGON, planted(said, text)).value >= 10
+    assert faultless("type_names", said).passed
+    assert faultless("type_names", planted(said, text)).value >= 10
 
 
 @pytest.mark.parametrize("text", ["Hm. *smiles* Yes.", "[pauses] No.", "Yes (laughs softly), do."])
 def test_stage_directions_are_caught(said: Said, text: str) -> None:
-    assert not quality.marked("stage", quality.STAGE, planted(said, text)).passed
+    assert not faultless("stage_directions", planted(said, text)).passed
 
 
 @pytest.mark.parametrize("text", ["Write to ann.b@mail.org now.", "Call +44 20 7946 0958 today."])
 def test_personal_data_is_caught(said: Said, text: str) -> None:
-    assert not quality.marked("personal", quality.PERSONAL, planted(said, text)).passed
+    assert not faultless("personal_data", planted(said, text)).passed
 
 
 def test_shared_phrases_and_near_duplicates_are_caught(said: Said) -> None:
@@ -154,8 +159,8 @@ def test_a_repeated_opening_phrase_is_caught(said: Said) -> None:
 
 @pytest.mark.parametrize("text", ["What a shitty thing to do.", "He is a MORON, that man."])
 def test_toxic_words_are_caught(said: Said, text: str) -> None:
-    assert quality.toxic_words(said).passed
-    assert not quality.toxic_words(planted(said, text)).passed
+    assert faultless("toxic_words", said).passed
+    assert not faultless("toxic_words", planted(said, text)).passed
 
 
 @pytest.mark.parametrize(
@@ -167,17 +172,17 @@ def test_toxic_words_are_caught(said: Said, text: str) -> None:
     ],
 )
 def test_other_languages_are_caught(said: Said, text: str) -> None:
-    assert quality.other_languages(said).passed
-    assert not quality.other_languages(planted(said, text)).passed
+    assert faultless("other_languages", said).passed
+    assert not faultless("other_languages", planted(said, text)).passed
 
 
 def test_inventory_items_are_caught(said: Said) -> None:
-    items = quality.inventory_items()
+    items = inventory_items()
     assert len(items) > 300
     item = "A surprise call usually makes my afternoon."
     assert item in items
-    assert quality.quoted_items(said, items).passed
-    found = quality.quoted_items(planted(said, f"Well, {item.lower()} So ring me."), items)
+    assert faultless("inventory_items", said).passed
+    found = faultless("inventory_items", planted(said, f"Well, {item.lower()} So ring me."))
     assert repr(item) in found.examples[0]
 
 
@@ -229,7 +234,7 @@ def test_the_command_checks_pairs_and_fails_where_a_gate_does(tmp_path: Path) ->
     result = CliRunner().invoke(app, ["corpus", "check", str(file), "--json"])
     assert result.exit_code == 1
     failed = [r for r in json.loads(result.output) if not r["passed"]]
-    assert [r["gate"] for r in failed] == ["type names and jargon"]
+    assert [r["gate"] for r in failed] == ["type names"]
     assert "'INFP'" in failed[0]["examples"][0]
 
 
@@ -240,7 +245,7 @@ def test_runs_of_words_never_cross_from_one_text_to_the_next() -> None:
 
 def test_repeats_agree_with_comparing_every_two() -> None:
     said = [t for s in load("starter/mbti")[:6] for t in s.replies.values()]
-    texts = [list(quality.words(t)) for t in said]
+    texts = [list(words(t)) for t in said]
     texts += [[*w[:k], "zebra", *w[k:]] for k, w in enumerate(texts[:40])]
     texts += [[*w[:9], "zebra", *w[9:30], "tiger", *w[30:]] for w in texts[40:80]]
 

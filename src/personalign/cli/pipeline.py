@@ -63,7 +63,9 @@ def crawl(
         Crawl, urls=tuple(urls), depth=depth, pages=pages, follow=follow, delay=delay,
         max_bytes=max_bytes, contact=contact, allow_local=allow_local,
     )  # fmt: skip
-    show(fetch(plan, out).model_dump() | {"folder": str(out)}, as_json)
+    with progress_bars() as announce:
+        done = fetch(plan, out, announce("pages", pages))
+    show(done.model_dump() | {"folder": str(out)}, as_json)
 
 
 @app.command()
@@ -86,10 +88,11 @@ def profile(
     """
     from personalign.corpus.build import Build
 
-    limits = _limits(concurrency, per_minute)
-    build = Build(_recipe(persona, model, base_url, limits, out), out)
-    with build.run.locked():
-        found = build.profile_from(pages)
+    recipe = _recipe(persona, model, base_url, _limits(concurrency, per_minute), out)
+    with progress_bars() as announce:
+        build = Build(recipe, out, announce)
+        with build.run.locked():
+            found = build.profile_from(pages)
     counts = {"features": len(found.features), "characters": len(found.sketches)}
     show(counts | {"file": str(out / "profile.yaml")}, as_json)
 
@@ -103,6 +106,7 @@ def scenes(
     measure: Annotated[float, typer.Option(help="Share that is kept for measuring.")] = 0.2,
     topic: Annotated[list[str] | None, typer.Option(help="With `model`; may be repeated.")] = None,
     each: Annotated[int, typer.Option(help="With `model`: scenes for a topic.")] = 20,
+    tagger: Annotated[str, typer.Option(help="Who names areas: words, or model.")] = "words",
     model: ModelName = "",
     base_url: BaseUrl = None,
     as_json: Json = False,
@@ -115,10 +119,14 @@ def scenes(
     """
     from collections import Counter
 
-    from personalign.corpus.build import Scenes, scenes_of
+    from personalign.corpus.build import ModelChoice, Scenes, scenes_of
 
-    how = _checked(Scenes, source=source, topics=tuple(topic or ()), each=each, measure=measure)
-    found = scenes_of(how, out, _model(model, base_url) if source == "model" else None)
+    how = _checked(
+        Scenes, source=source, topics=tuple(topic or ()), each=each, measure=measure, tagger=tagger
+    )
+    chosen = ModelChoice(name=model, base_url=base_url) if model else None
+    with progress_bars() as announce:
+        found = scenes_of(how, out, chosen, announce)
     splits, areas = (dict(Counter(s.split for s in found)), dict(Counter(s.area for s in found)))
     show({"scenes": len(found), "split": splits, "areas": areas, "file": str(out)}, as_json)
 
@@ -133,6 +141,7 @@ def generate(
     ),
     profile: Annotated[str, typer.Option(help="Profile file; default: the persona's own.")] = "",
     count: Annotated[int, typer.Option(help="Dialogues to ask for.")] = 100,
+    measure: Annotated[int, typer.Option(help="And about scenes that measure.")] = 0,
     style: Annotated[str, typer.Option(help="natural, lapd, or a .md file.")] = "natural",
     rejected: Annotated[str, typer.Option(help="opposite, inversion, or base.")] = "opposite",
     rejected_model: Annotated[str, typer.Option(help="Default: the same model.")] = "",
@@ -159,7 +168,7 @@ def generate(
     recipe = _recipe(
         persona, model, base_url,
         _limits(concurrency, per_minute, max_cost, price_in, price_out, batch), out,
-        profile=profile, scenes={"source": scenes}, count=count, opposite=opposite,
+        profile=profile, scenes={"source": scenes}, count=count, measure=measure, opposite=opposite,
         dialogues={"prompt": style, "seed": seed}, rejected={"way": rejected},
         rejected_model={"name": rejected_model, "base_url": rejected_url}
         if rejected_model else None,
@@ -305,15 +314,6 @@ def _limits(
         price_in=price_in, price_out=price_out, batch=batch,
     )  # fmt: skip
     return limits
-
-
-def _model(name: str, base_url: str | None) -> Any:
-    from personalign.corpus.build import ModelChoice
-    from personalign.errors import InputError
-
-    if not name:
-        raise InputError("no model", "name one with --model, as Inspect does")
-    return ModelChoice(name=name, base_url=base_url)
 
 
 def _recipe(

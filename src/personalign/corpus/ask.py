@@ -1,4 +1,4 @@
-"""Asking a language model many things: any provider that Inspect names, within limits."""
+"""Asking a language model many things, within limits, nothing twice."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ import gc
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
-from inspect_ai.model import (
-    ChatMessage,
-    ChatMessageAssistant,
-    ChatMessageSystem,
-    ChatMessageUser,
-    GenerateConfig,
-    Model,
-    ModelOutput,
-    ResponseSchema,
-    get_model,
-)
-from inspect_ai.util import json_schema
-from pydantic import BaseModel, Field
+from pydantic import Field
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -33,33 +20,19 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from personalign.corpus.ledger import Answer, Ledger
-from personalign.errors import InputError, ModelError, RunError
-from personalign.records import Message, Record
+from personalign.corpus.ledger import Answer, AnswerState, Ledger
+from personalign.corpus.providers import BYTES_A_TOKEN, Provider, Question, Reply, connect
+from personalign.errors import InputError, ModelError, PersonalignError, RunError
+from personalign.records import Record
 from personalign.runs import content_hash
+
+if TYPE_CHECKING:
+    from inspect_ai.model import Model
 
 __all__ = ["Asker", "Estimate", "Limits", "Question", "asking", "estimate", "ordered"]
 
-OWN_RETRIES = ("openai", "openai-api", "anthropic", "openrouter", "together", "vllm", "sglang")
-"""Providers whose client would retry by itself, unseen by the ledger, unless told not to."""
-
-OPENAI_CLIENTS = ("openai-api", "openai")
-"""Providers that take an HTTP client of OpenAI's package. For a server of one's own, which may
-answer hundreds of times a second, the one on aiohttp costs a third less time than the default."""
-
-STRUCTURED = ("openai", "google", "mistral", "grok", "vllm", "sglang")
-"""Providers that hold a model to a JSON schema (Inspect's list for `response_schema`)."""
-
 WRONG = (400, 413, 422)
 DENIED = (401, 403, 404)
-CHARACTERS_A_TOKEN = 4.0
-"""For estimates only: about four characters of English a token in common vocabularies."""
-
-ROLES: dict[str, Callable[..., ChatMessage]] = {
-    "system": ChatMessageSystem,
-    "user": ChatMessageUser,
-    "assistant": ChatMessageAssistant,
-}
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -91,23 +64,6 @@ class Limits(Record):
         return (tokens_in * (self.price_in or 0) + tokens_out * (self.price_out or 0)) / 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One thing to ask: all that the answer depends on, except the model."""
-
-    purpose: str
-    prompt: str
-    messages: tuple[Message, ...]
-    seed: int
-    max_tokens: int = 1024
-    temperature: float = 0.8
-    schema: type[BaseModel] | None = None
-
-    def tokens(self) -> float:
-        """A rough count of the prompt's tokens."""
-        return sum(len(m.content) for m in self.messages) / CHARACTERS_A_TOKEN
-
-
 class Estimate(Record):
     """What a step would ask for. Output is taken as half of what is allowed."""
 
@@ -135,27 +91,31 @@ class EmptyReplyError(Exception):
 class Asker:
     """One model, asked within limits, with a ledger that answers what was asked before."""
 
-    def __init__(self, model: Model, ledger: Ledger, limits: Limits) -> None:
+    def __init__(self, provider: Provider, ledger: Ledger, limits: Limits) -> None:
         if limits.max_cost is not None and None in (limits.price_in, limits.price_out):
             raise InputError("--max-cost without prices", "give --price-in and --price-out")
-        self.model = model
+        self.provider = provider
         self.ledger = ledger
         self.limits = limits
-        self.structured = str(model).split("/")[0] in STRUCTURED
-        self.identity = content_hash([str(model), model.api.base_url, _plain(model.model_args)])
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._pace = _Pace(limits.per_minute)
         self._spent = ledger.totals().cost
-        self._reserved = 0.0
+        self._on_its_way = 0.0
         self._lost_in_a_row = 0
-        self._stopped: Exception | None = None
+        self._stopped: PersonalignError | None = None
+
+    @property
+    def model(self) -> str:
+        """The model's name, for the provenance of what it writes."""
+        return self.provider.name
 
     def key(self, q: Question) -> str:
         """A hash of the model's whole identity and of all that the answer depends on."""
-        schema = q.schema.__name__ if q.schema and self.structured else ""
-        parts = [q.prompt, [m.model_dump() for m in q.messages], q.seed, q.max_tokens]
-        return content_hash([self.identity, *parts, q.temperature, schema])
+        schema = q.schema.__name__ if q.schema and self.provider.structured else ""
+        said = [[m.role, m.content] for m in q.messages]
+        parts = [q.prompt, said, q.seed, q.max_tokens, q.temperature, schema]
+        return content_hash([self.provider.identity, *parts])
 
     async def ask(self, q: Question) -> Answer:
         """The answer to a question: from the ledger, or from the model."""
@@ -164,38 +124,15 @@ class Asker:
             return known
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock, self._slots:
-            return self.ledger.answer(key) or await self._within_budget(key, q)
+            return self.ledger.answer(key) or await self._settled(key, q)
 
-    async def _within_budget(self, key: str, q: Question) -> Answer:
-        if self._stopped:
-            raise self._stopped
-        reserve = self.limits.cost(q.tokens(), q.max_tokens)
-        limit = self.limits.max_cost
-        if limit is not None and self._spent + self._reserved + reserve > limit:
-            self._stop(
-                RunError(
-                    f"--max-cost {limit:g} reached: {self._spent:.4f} spent, "
-                    f"{self._reserved:.4f} on its way, the next may cost {reserve:.4f}",
-                    "raise it and run the same command again: nothing is asked twice",
-                )
-            )
-        self._reserved += reserve
-        try:
-            answer = await self._persist(key, q)
-        finally:
-            self._reserved -= reserve
-        self._count(answer)
+    async def _settled(self, key: str, q: Question) -> Answer:
+        answer = await self._persist(key, q)
         if answer.state != "lost":
+            self._lost_in_a_row = 0
             self.ledger.settle(key, q.purpose, answer)
-        return answer
-
-    def _stop(self, error: Exception) -> None:
-        self._stopped = error
-        raise error
-
-    def _count(self, answer: Answer) -> None:
-        self._spent += answer.cost
-        self._lost_in_a_row = self._lost_in_a_row + 1 if answer.state == "lost" else 0
+            return answer
+        self._lost_in_a_row += 1
         if self._lost_in_a_row >= self.limits.give_up:
             self._stop(
                 ModelError(
@@ -204,6 +141,7 @@ class Asker:
                     "see that the provider is well and run the same command again",
                 )
             )
+        return answer
 
     async def _persist(self, key: str, q: Question) -> Answer:
         tries = AsyncRetrying(
@@ -217,9 +155,11 @@ class Asker:
             async for attempt in tries:
                 with attempt:
                     attempts += 1
-                    return self._answer(await self._once(key, q), attempts)
+                    return _answer(await self._once(key, q), attempts)
         except EmptyReplyError:
             return Answer(state="empty", attempts=attempts)
+        except PersonalignError:
+            raise
         except Exception as e:
             if _status(e) in DENIED:
                 self._stop(ModelError(f"{self.model}: {_brief(e)}", "check its name and your key"))
@@ -232,62 +172,65 @@ class Asker:
         grown = wait_exponential_jitter(self.limits.backoff, 60, jitter=self.limits.backoff)(state)
         return grown if asked is None else max(asked, 0.05)
 
-    async def _once(self, key: str, q: Question) -> ModelOutput:
+    async def _once(self, key: str, q: Question) -> Reply:
+        """One request. Until its cost is known it counts as the most that it can cost."""
         await self._pace.turn()
-        request = self.ledger.leave(key, q.purpose, str(self.model), q.prompt, q.seed)
+        most = self.limits.cost(q.most_tokens(), q.max_tokens)
+        self._refuse_beyond_budget(most)
+        request = self.ledger.leave(key, q.purpose, self.model, q.prompt, q.seed, most)
+        self._on_its_way += most
+        cost = most
         try:
-            output = await self._provider(q)
-            if not output.completion.strip() and _stop_reason(output) != "content_filter":
-                raise EmptyReplyError("an empty reply")
-        except asyncio.CancelledError:
-            self.ledger.back(request, "cancelled")
+            reply = await self._provided(q)
+            cost = self._billed(request, q, reply)
+        except BaseException as e:
+            if _status(e) is not None:
+                cost = 0.0  # an HTTP error is not billed; of what broke off nobody knows
+            self.ledger.back(request, _brief(e), cost=cost)
             raise
-        except Exception as e:
-            self.ledger.back(request, _brief(e))
-            raise
-        self.ledger.back(request, "ok")
-        return output
+        finally:
+            self._on_its_way -= most
+            self._spent += cost
+        if not reply.text.strip() and reply.stop != "filter":
+            raise EmptyReplyError("an empty reply")
+        return reply
 
-    async def _provider(self, q: Question) -> ModelOutput:
-        """One request through Inspect's provider alone.
+    def _refuse_beyond_budget(self, most: float) -> None:
+        if self._stopped:
+            raise self._stopped
+        limit = self.limits.max_cost
+        if limit is not None and self._spent + self._on_its_way + most > limit:
+            self._stop(
+                RunError(
+                    f"--max-cost {limit:g} reached: {self._spent:.4f} spent, "
+                    f"{self._on_its_way:.4f} on its way, the next may cost {most:.4f}",
+                    "raise it and run the same command again: nothing is asked twice",
+                )
+            )
 
-        `Model.generate` would retry unseen by the ledger, wait for a second set of connections
-        and keep an event of every call; that is a fifth of the time a short request takes.
-        """
-        messages = [ROLES[m.role](content=m.content) for m in q.messages]
-        with anyio.fail_after(self.limits.timeout):
-            result = await self.model.api.generate(messages, [], "none", self._config(q))
-        output = result[0] if isinstance(result, tuple) else result
-        if isinstance(output, Exception):
-            raise output
-        return output
+    def _stop(self, error: PersonalignError) -> None:
+        self._stopped = error
+        raise error
 
-    def _config(self, q: Question) -> GenerateConfig:
-        schema = None
-        if q.schema is not None and self.structured:
-            schema = ResponseSchema(name=q.schema.__name__, json_schema=json_schema(q.schema))
-        mine = {
-            "seed": q.seed,
-            "max_tokens": q.max_tokens,
-            "temperature": q.temperature,
-            "response_schema": schema,
-        }
-        return self.model.config.model_copy(update=mine)
+    async def _provided(self, q: Question) -> Reply:
+        with anyio.fail_after(None if self.limits.batch else self.limits.timeout):
+            return await self.provider.reply(q)
 
-    def _answer(self, output: ModelOutput, attempts: int) -> Answer:
-        usage = output.usage
-        tokens_in = usage.input_tokens if usage else 0
-        tokens_out = usage.output_tokens if usage else 0
-        reason = _stop_reason(output)
-        states: dict[str, Any] = {"content_filter": "refused", "max_tokens": "truncated"}
-        return Answer(
-            state=states.get(reason, "ok"),
-            text=output.completion,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            cost=self.limits.cost(tokens_in, tokens_out),
-            attempts=attempts,
-        )
+    def _billed(self, request: int, q: Question, reply: Reply) -> float:
+        """Note what an answer cost; tokens that the server does not count are estimated."""
+        counted_in, counted_out = reply.tokens_in, reply.tokens_out
+        tokens_in = round(q.tokens()) if counted_in is None else counted_in
+        said = len(reply.text.encode()) / BYTES_A_TOKEN
+        tokens_out = round(said) if counted_out is None else counted_out
+        cost = self.limits.cost(tokens_in, tokens_out)
+        empty = not reply.text.strip() and reply.stop != "filter"
+        self.ledger.back(request, "empty" if empty else "ok", tokens_in, tokens_out, cost)
+        return cost
+
+
+def _answer(reply: Reply, attempts: int) -> Answer:
+    states: dict[str, AnswerState] = {"stop": "ok", "length": "truncated", "filter": "refused"}
+    return Answer(state=states[reply.stop], text=reply.text, attempts=attempts)
 
 
 class _Pace:
@@ -314,10 +257,12 @@ async def asking(
     Raises:
         ModelError: where the provider is unknown or lacks its package or key.
     """
-    async with _open(name, limits, base_url) as model:
-        asker = Asker(model, ledger, limits)
+    provider = connect(name, base_url, limits.batch)
+    try:
         with _light_collections():
-            yield asker
+            yield Asker(provider, ledger, limits)
+    finally:
+        await provider.close()
 
 
 @contextmanager
@@ -328,7 +273,6 @@ def _light_collections() -> Iterator[None]:
     into walking, again and again, through all imported modules.
     """
     usual = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     try:
@@ -336,25 +280,6 @@ def _light_collections() -> Iterator[None]:
     finally:
         gc.set_threshold(*usual)
         gc.unfreeze()
-
-
-def _open(name: str | Model, limits: Limits, base_url: str | None) -> Model:
-    if isinstance(name, Model):
-        return name
-    config = GenerateConfig(max_connections=limits.concurrency, batch=limits.batch or None)
-    provider = name.split("/")[0]
-    own: dict[str, Any] = {"max_retries": 0} if provider in OWN_RETRIES else {}
-    try:
-        if base_url and provider in OPENAI_CLIENTS:
-            from openai import DefaultAioHttpClient
-
-            own["http_client"] = DefaultAioHttpClient()
-        return get_model(name, config=config, base_url=base_url, memoize=False, **own)
-    except Exception as e:
-        raise ModelError(
-            f"cannot use model {name!r}: {_brief(e)}",
-            "name it as Inspect does: <provider>/<model>, with the provider's package and key",
-        ) from e
 
 
 async def ordered(
@@ -415,32 +340,27 @@ def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def _stop_reason(output: ModelOutput) -> str:
-    return output.stop_reason if output.choices else "unknown"
-
-
 def _status(error: BaseException) -> int | None:
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else None
 
 
 def _transient(error: BaseException) -> bool:
-    return isinstance(error, Exception) and _status(error) not in WRONG + DENIED
+    own = isinstance(error, PersonalignError) or not isinstance(error, Exception)
+    return not own and _status(error) not in WRONG + DENIED
 
 
 def _retry_after(error: BaseException | None) -> float | None:
-    headers = getattr(getattr(error, "response", None), "headers", None)
+    """Seconds that a server asks to be left alone, where it says so in seconds."""
+    headers = getattr(error, "headers", None) or getattr(
+        getattr(error, "response", None), "headers", None
+    )
     value = headers.get("retry-after") if headers else None
     return float(value) if value and value.replace(".", "", 1).isdigit() else None
 
 
 def _brief(error: BaseException) -> str:
+    """One line without control characters: it may be a server's."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"[:200]
-
-
-def _plain(arguments: dict[str, Any]) -> dict[str, str]:
-    """Arguments of a model as far as its answers depend on them."""
-    transport = ("http_client", "max_retries")
-    kept = {k: v for k, v in sorted(arguments.items()) if k not in transport}
-    return {k: str(v) for k, v in kept.items() if not callable(v)}
+    said = "".join(c if c.isprintable() else "?" for c in lines[-1]) if lines else "no message"
+    return f"{type(error).__name__}: {said}"[:200]

@@ -8,17 +8,17 @@ from contextlib import closing
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
-from inspect_ai.model import Model
 from pydantic import Field, ValidationError, model_validator
 
+from personalign import __version__
 from personalign.corpus import profiles, scenes
 from personalign.corpus.ask import Asker, Estimate, Limits, Question, asking, estimate
 from personalign.corpus.crawl import PAGES, Crawl, crawl, pages
-from personalign.corpus.dialogues import Dialogue, Job, Style, generate, plan, question
-from personalign.corpus.gates import Contrast, Gates, Measured, PairGate
+from personalign.corpus.dialogues import Dialogue, Job, Split, Style, generate, plan, question
+from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.ledger import Ledger, Totals
 from personalign.corpus.prompting import prompt
 from personalign.corpus.reject import Rejecting, pair_up
@@ -26,8 +26,11 @@ from personalign.corpus.streams import stream
 from personalign.errors import InputError, PersonalignError
 from personalign.personas import Persona
 from personalign.personas import load as load_persona
-from personalign.records import Record, Scene, read_jsonl, to_jsonl
-from personalign.runs import Run, content_hash, file_hash, write_atomic
+from personalign.records import PreferencePair, Record, Scene, read_jsonl, to_jsonl
+from personalign.runs import Run, content_hash, file_hash, tree_hash, write_atomic
+
+if TYPE_CHECKING:
+    from inspect_ai.model import Model
 
 __all__ = [
     "Build",
@@ -41,7 +44,19 @@ __all__ = [
 ]
 
 R = TypeVar("R")
+ANEW = "copy it elsewhere, then delete it here to have it made again"
+INSTEAD = {
+    "profile": "copy it elsewhere and name the copy as `profile`, or delete it",
+    "scenes": "copy it elsewhere and name the copy as the source of scenes, or delete it",
+    "pairs": "move it away, and edit with `personalign corpus review`, which keeps both versions",
+}
+"""By step: what to do with a file that was edited."""
 Announce = Callable[[str, int], Callable[[int], None]]
+Asked = Callable[[Callable[[Asker], Awaitable[Any]]], Any]
+
+
+def _silent(name: str, total: int) -> Callable[[int], None]:
+    return lambda done: None
 
 
 class ModelChoice(Record):
@@ -63,6 +78,8 @@ class Scenes(Record):
     limit: int | None = Field(default=None, ge=1)
     measure: float = Field(default=0.2, ge=0, lt=1)
     """Share that is kept for measuring; scenes that bring a split keep it."""
+    tagger: Literal["words", "model"] = "words"
+    """Who names the area of scenes that come without: words in common, or the model."""
 
 
 class Recipe(Record):
@@ -80,7 +97,9 @@ class Recipe(Record):
     """A profile file; by default from the crawled pages, or from the persona's own file."""
     scenes: Scenes = Scenes()
     count: int = Field(default=100, ge=1)
-    """Dialogues to ask for."""
+    """Dialogues to ask for, about scenes that build."""
+    measure: int = Field(default=0, ge=0)
+    """Dialogues about scenes that measure: their pairs verify the persona, and never build it."""
     dialogues: Style = Style()
     rejected: Rejecting = Rejecting()
     gates: Gates = Gates()
@@ -102,6 +121,8 @@ class Built(Record):
     scenes: int
     dialogues: dict[str, Any]
     pairs: dict[str, Any]
+    measure_dialogues: dict[str, Any] | None = None
+    measure_pairs: dict[str, Any] | None = None
     lost: int
     totals: Totals
 
@@ -132,7 +153,7 @@ class Build:
         self,
         recipe: Recipe,
         folder: Path,
-        announce: Announce = lambda name, total: lambda done: None,
+        announce: Announce = _silent,
         model: Model | None = None,
     ) -> None:
         self.recipe = recipe
@@ -143,14 +164,22 @@ class Build:
         self._model = model
 
     @cached_property
-    def opposite(self) -> Persona:
-        """Whose replies are rejected."""
+    def opposite(self) -> Persona | None:
+        """Whose replies are rejected; nobody's where the untrained model's are."""
+        if self.recipe.rejected.way == "base":
+            return None
         name = self.recipe.opposite or self.persona.opposite
         if not name:
             raise InputError(
-                f"persona {self.persona.name!r} has no opposite", "name one as `opposite`"
+                f"persona {self.persona.name!r} has no opposite",
+                "name one as `opposite`, or take rejected replies of the way `base`",
             )
         return load_persona(name)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """What dialogues are asked about."""
+        return ("build", "measure") if self.recipe.measure else ("build",)
 
     # -- steps ----------------------------------------------------------------------------------
 
@@ -160,7 +189,8 @@ class Build:
             return None
         out = self.folder / "pages"
         settings = self.recipe.crawl
-        self._step("crawl", {"crawl": settings}, lambda: [_crawled(settings, out)])
+        done = self.announce("pages", settings.pages)
+        self._step("crawl", {"crawl": settings}, lambda: [_crawled(settings, out, done)])
         return sum(1 for _ in pages(out))
 
     def profile(self) -> profiles.Profile:
@@ -172,8 +202,6 @@ class Build:
         path = self.folder / "profile.yaml"
         given = Path(self.recipe.profile) if self.recipe.profile else None
         crawled = crawled_in / PAGES if crawled_in else None
-        if not given:
-            self._refuse_if_edited("profile", path)
         source = given or crawled
         inputs = {
             "persona": self.persona,
@@ -181,6 +209,8 @@ class Build:
             "model": self.recipe.model if crawled and not given else None,
             "prompt": prompt("profile").identity,
         }
+        if given and given.resolve() == path.resolve():
+            return profiles.load(path, self.persona.name)
         self._step("profile", inputs, lambda: [profiles.dump(self._profile(given, crawled), path)])
         return profiles.load(path, self.persona.name)
 
@@ -190,11 +220,17 @@ class Build:
         if not crawled:
             return profiles.from_persona(self.persona)
         dropped: list[str] = []
+        parts = sum(1 for _ in profiles.questions(self.persona, pages(crawled)))
+        done = self.announce(f"profile of {self.persona.name}", parts)
 
         async def work(asker: Asker) -> profiles.Profile:
             note = dropped.append
             return await profiles.extract(
-                asker, self.persona, pages(crawled), dropped=lambda u, why: note(f"{u}\t{why}\n")
+                asker,
+                self.persona,
+                pages(crawled),
+                dropped=lambda url, why: note(f"{url}\t{why}\n"),
+                progress=done,
             )
 
         found = self._asked(work)
@@ -205,53 +241,64 @@ class Build:
         """`scenes.jsonl`, split before anything is written about them."""
         path = self.folder / "scenes.jsonl"
         how = self.recipe.scenes
-        source = Path(how.source.removeprefix("dailydialog:"))
+        asks = "model" in (how.source, how.tagger)
         inputs = {
             "scenes": how,
-            "source": file_hash(source) if source.is_file() else how.source,
-            "model": self.recipe.model if how.source == "model" else None,
+            "source": _content(how.source),
+            "model": self.recipe.model if asks else None,
+            "prompts": [prompt(name).identity for name in ("scenes", "area")] if asks else None,
         }
         self._step("scenes", inputs, lambda: [write_atomic(path, to_jsonl(self._scenes()))])
         return read_jsonl(path, Scene)
 
     def _scenes(self) -> list[Scene]:
-        how = self.recipe.scenes
-        return _gathered(how, lambda: self._asked(lambda a: scenes.write(a, how.topics, how.each)))
+        return _gathered(self.recipe.scenes, self._asked, self.announce)
 
-    def dialogues(self) -> dict[str, Any]:
-        """`dialogues.jsonl` and what was refused, in `dialogues.rejected.jsonl`."""
+    def dialogues(self, split: Split = "build") -> dict[str, Any]:
+        """`dialogues.jsonl` and what was refused, in `dialogues.rejected.jsonl`.
+
+        Of the split `measure`: `dialogues.measure.jsonl`.
+        """
+        name, count = _stem("dialogues", split), self._count(split)
         inputs = {
             "profile": file_hash(self.folder / "profile.yaml"),
             "scenes": file_hash(self.folder / "scenes.jsonl"),
             "style": self.recipe.dialogues,
             "prompt": prompt(self.recipe.dialogues.prompt).identity,
-            "count": self.recipe.count,
+            "count": count,
             "persona": self.persona,
             "model": self.recipe.model,
             "limit": self.recipe.scenes.limit,
         }
-        done = self.announce(f"dialogues of {self.persona.name}", self.recipe.count)
+        done = self.announce(f"{name} of {self.persona.name}", count)
 
         def work() -> Iterable[Path]:
-            style = self.recipe.dialogues
-            counts = self._asked(lambda a: generate(a, self.jobs(), style, self.folder, done))
-            yield from self._files("dialogues", counts)
+            style, jobs = self.recipe.dialogues, self.jobs(split)
+            counts = self._asked(lambda a: generate(a, jobs, style, self.folder, done, name))
+            yield from self._files(name, counts)
 
-        return self._counted("dialogues", inputs, work)
+        return self._counted(name, inputs, work)
 
-    def jobs(self) -> Iterator[Job]:
+    def _count(self, split: Split) -> int:
+        return self.recipe.count if split == "build" else self.recipe.measure
+
+    def jobs(self, split: Split = "build") -> Iterator[Job]:
         """The dialogues that the recipe asks for."""
         profile = profiles.load(self.folder / "profile.yaml", self.persona.name)
-        return self._jobs(profile, read_jsonl(self.folder / "scenes.jsonl", Scene))
+        return self._jobs(profile, read_jsonl(self.folder / "scenes.jsonl", Scene), split)
 
-    def _jobs(self, profile: profiles.Profile, known: list[Scene]) -> Iterator[Job]:
-        places = scenes.select(known, "build", self.recipe.scenes.limit)
+    def _jobs(self, profile: profiles.Profile, known: list[Scene], split: Split) -> Iterator[Job]:
+        places = scenes.select(known, split, self.recipe.scenes.limit)
         seed = self.recipe.dialogues.seed
-        return plan(self.persona, profile, places, self.recipe.count, seed)
+        return plan(self.persona, profile, places, self._count(split), seed, split)
 
-    def pairs(self) -> dict[str, Any]:
-        """`pairs.jsonl`: one pair for every reply of the persona that got a counterpart."""
-        path = self.folder / "dialogues.jsonl"
+    def pairs(self, split: Split = "build") -> dict[str, Any]:
+        """`pairs.jsonl`: one pair for every reply of the persona that got a counterpart.
+
+        Of the split `measure`: `pairs.measure.jsonl`, which no training may see.
+        """
+        name = _stem("pairs", split)
+        path = self.folder / f"{_stem('dialogues', split)}.jsonl"
         inputs = {
             "dialogues": file_hash(path),
             "rejected": self.recipe.rejected,
@@ -260,27 +307,35 @@ class Build:
             "prompt": prompt(self.recipe.rejected.way).identity,
             "opposite": self.opposite,
             "model": self.recipe.rejected_model or self.recipe.model,
+            "other": file_hash(self.folder / "pairs.jsonl") if split == "measure" else None,
         }
         total = sum(len(d.turns) // 2 for d in stream(path, Dialogue))
-        done = self.announce("rejected replies", total)
+        done = self.announce(f"rejected replies for {name}", total)
 
         def work() -> Iterable[Path]:
             how, said = self.recipe.rejected, stream(path, Dialogue)
-            couple, gate = (self.persona, self.opposite), self._gate()
+            couple, gate = (self.persona, self.opposite), self._gate(split)
             counts = self._asked(
-                lambda a: pair_up(a, said, how, *couple, self.folder, done, gate),
+                lambda a: pair_up(a, said, how, *couple, self.folder, done, gate, name),
                 self.recipe.rejected_model,
             )
-            yield from self._files("pairs", counts)
+            yield from self._files(name, counts)
 
-        return self._counted("pairs", inputs, work)
+        return self._counted(name, inputs, work)
 
-    def _gate(self) -> PairGate:
-        """Gates against what measures here and in the shipped corpus."""
+    def _gate(self, split: Split) -> PairGate:
+        """What builds is held apart from what measures, here and in the shipped corpus."""
         starter = scenes.load("starter/mbti")
         known = read_jsonl(self.folder / "scenes.jsonl", Scene)
-        contrast = Contrast(starter, self.persona.name, self.opposite.name)
-        return PairGate(self.recipe.gates, Measured([*starter, *known]), contrast)
+        other = [*starter, *known] if split == "build" else known
+        asked = [s.prompt[-1].content for s in other if s.split != split]
+        built = list[PreferencePair]()
+        if split == "measure":
+            built = read_jsonl(self.folder / "pairs.jsonl", PreferencePair)
+            asked += [p.prompt[-1].content for p in built]
+        opposite = self.opposite.name if self.opposite else ""
+        contrast = Contrast(starter, self.persona.name, opposite)
+        return PairGate(self.recipe.gates, HeldBack(asked), contrast, built)
 
     def estimate(self) -> Estimate:
         """What is still to be asked, before it is; what is not there yet is taken as usual."""
@@ -298,21 +353,31 @@ class Build:
 
     def _scene_questions(self) -> Iterator[Question]:
         how = self.recipe.scenes
-        yield from scenes.questions(how.topics, how.each) if how.source == "model" else ()
+        if how.source == "model":
+            yield from scenes.questions(how.topics, how.each)
+        elif how.tagger == "model":
+            untagged: list[str] = []
+
+            def note(texts: list[str]) -> list[str]:
+                untagged.extend(texts)
+                return ["other"] * len(texts)
+
+            scenes.gather(how.source, how.measure, note)
+            yield from scenes.tag_questions(untagged)
 
     def _dialogue_questions(self) -> Iterator[Question]:
         style = self.recipe.dialogues
-        if all((self.folder / f).exists() for f in ("profile.yaml", "scenes.jsonl")):
-            jobs = self.jobs()
-        else:
-            jobs = self._jobs(profiles.from_persona(self.persona), scenes.load("starter/mbti"))
+        ready = all((self.folder / f).exists() for f in ("profile.yaml", "scenes.jsonl"))
+        usual = profiles.from_persona(self.persona), scenes.load("starter/mbti")
         how = prompt(style.prompt)
-        yield from (question(job, style, how) for job in jobs)
+        for split in self.splits:
+            jobs = self.jobs(split) if ready else self._jobs(*usual, split)
+            yield from (question(job, style, how) for job in jobs)
 
     def _pairs_estimate(self, asker: Asker) -> Estimate:
         """Rejected replies: how many there will be, and each sees about half of its dialogue."""
         style, limits = self.recipe.dialogues, asker.limits
-        replies = self.recipe.count * sum(style.replies) // 2
+        replies = sum(map(self._count, self.splits)) * sum(style.replies) // 2
         tokens_in, tokens_out = replies * (400 + style.max_tokens // 4), replies * 80
         priced = limits.price_in is not None and limits.price_out is not None
         cost = limits.cost(tokens_in, tokens_out) if priced else None
@@ -320,18 +385,25 @@ class Build:
 
     # -- how steps are done ---------------------------------------------------------------------
 
-    def _refuse_if_edited(self, step: str, path: Path) -> None:
-        """A file that somebody edited is not written over."""
-        files = self.run.manifest["steps"].get(step, {}).get("files", {})
-        digest = files.get(path.name)
-        if digest and path.exists() and file_hash(path) != digest:
-            raise InputError(
-                f"{path} was edited since it was written",
-                f"copy it elsewhere and name the copy as `{step}`, or delete it",
-            )
-
     def _step(self, name: str, inputs: dict[str, Any], work: Callable[[], Iterable[Path]]) -> None:
-        self.run.step(name, {k: _hashed(v) for k, v in inputs.items()}, work)
+        """Do a step unless it is done; a file of its that somebody edited is not written over.
+
+        A step that is begun again is taken out of the manifest first, so that what a kill leaves
+        behind is not taken for an edit.
+        """
+        hashed = {k: content_hash(v) for k, v in (inputs | {"code": __version__}).items()}
+        if self.run.is_done(name, hashed):
+            return
+        self._refuse_if_edited(name)
+        if self.run.manifest["steps"].pop(name, None):
+            self.run.save()
+        self.run.step(name, hashed, work)
+
+    def _refuse_if_edited(self, step: str) -> None:
+        for name, digest in self.run.manifest["steps"].get(step, {}).get("files", {}).items():
+            path = self.folder / name
+            if path.exists() and tree_hash(path) != digest:
+                raise InputError(f"{path} was edited since it was written", INSTEAD.get(step, ANEW))
 
     def _counted(
         self, name: str, inputs: dict[str, Any], work: Callable[[], Iterable[Path]]
@@ -376,25 +448,36 @@ def ask_with(
     return asyncio.run(session())
 
 
-def scenes_of(how: Scenes, out: Path, model: ModelChoice | None) -> list[Scene]:
-    """Scenes alone, written to a file; those of a model with a ledger beside it."""
+def scenes_of(
+    how: Scenes, out: Path, model: ModelChoice | None, announce: Announce = _silent
+) -> list[Scene]:
+    """Scenes alone, written to a file; what a model is asked stands in a ledger beside it."""
 
-    def written() -> list[str]:
-        name, url = (model.name, model.base_url) if model else ("none/none", None)
-        ledger = out.parent / "ledger.sqlite"
-        return ask_with(
-            lambda a: scenes.write(a, how.topics, how.each), name, url, ledger, Limits()
-        )
+    def asked(work: Callable[[Asker], Awaitable[R]]) -> R:
+        if model is None:
+            raise InputError("no model", "name one with --model, as Inspect does")
+        return ask_with(work, model.name, model.base_url, out.parent / "ledger.sqlite", Limits())
 
-    found = _gathered(how, written)
+    found = _gathered(how, asked, announce)
     write_atomic(out, to_jsonl(found))
     return found
 
 
-def _gathered(how: Scenes, written: Callable[[], list[str]]) -> list[Scene]:
+def _gathered(how: Scenes, asked: Asked, announce: Announce) -> list[Scene]:
+    """Scenes of any source, with areas from words or from the model."""
+
+    def guess(texts: list[str]) -> list[str]:
+        done = announce("areas of scenes", len(texts))
+        tagged: list[str] = asked(lambda a: scenes.tag(a, texts, done))
+        return tagged
+
+    by = guess if how.tagger == "model" else None
     if how.source != "model":
-        return scenes.gather(how.source, how.measure)
-    return scenes.make([(text, "") for text in written()], "written", how.measure)
+        return scenes.gather(how.source, how.measure, by)
+    total = sum(1 for _ in scenes.questions(how.topics, how.each))
+    done = announce("scenes", total)
+    texts = asked(lambda a: scenes.write(a, how.topics, how.each, progress=done))
+    return scenes.make([(text, "") for text in texts], "written", how.measure, by)
 
 
 def build_all(build: Build, agree: Callable[[Estimate], bool] = lambda e: True) -> Built | None:
@@ -405,8 +488,9 @@ def build_all(build: Build, agree: Callable[[Estimate], bool] = lambda e: True) 
             return None
         profile = build.profile()
         known = build.scenes()
-        written = build.dialogues()
-        paired = build.pairs()
+        counts = {}
+        for split in build.splits:
+            counts[split] = build.dialogues(split), build.pairs(split)
         with closing(Ledger(build.folder / "ledger.sqlite")) as ledger:
             totals = ledger.totals()
     return Built(
@@ -414,15 +498,17 @@ def build_all(build: Build, agree: Callable[[Estimate], bool] = lambda e: True) 
         pages=crawled,
         features=len(profile.features),
         scenes=len(known),
-        dialogues=written,
-        pairs=paired,
-        lost=written["lost"] + paired["lost"],
+        dialogues=counts["build"][0],
+        pairs=counts["build"][1],
+        measure_dialogues=counts["measure"][0] if "measure" in counts else None,
+        measure_pairs=counts["measure"][1] if "measure" in counts else None,
+        lost=sum(c["lost"] for both in counts.values() for c in both),
         totals=totals,
     )
 
 
-def _crawled(settings: Crawl, out: Path) -> Path:
-    result = crawl(settings, out)
+def _crawled(settings: Crawl, out: Path, progress: Callable[[int], None]) -> Path:
+    result = crawl(settings, out, progress)
     if not result.pages:
         raise PersonalignError(
             f"no page could be taken into {out}", f"see why in {out / 'failures.jsonl'}"
@@ -430,5 +516,13 @@ def _crawled(settings: Crawl, out: Path) -> Path:
     return out / PAGES
 
 
-def _hashed(value: Any) -> str:
-    return content_hash(value)
+def _stem(step: str, split: Split) -> str:
+    return step if split == "build" else f"{step}.{split}"
+
+
+def _content(source: str) -> str:
+    """What a source of scenes holds, where it lies on this machine; else its name."""
+    if source in scenes.STARTER:
+        return tree_hash(scenes.starter_folder() / scenes.STARTER[source])
+    path = Path(source.removeprefix("dailydialog:"))
+    return tree_hash(path) if path.exists() else source

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from pydantic import Field, field_validator
 
 from personalign.errors import CorpusError, InputError
 from personalign.records import Record
+from personalign.runs import write_atomic
 
 __all__ = ["PAGES", "Crawl", "CrawlResult", "Failure", "Page", "crawl", "pages"]
 
-PAGES, FAILURES, CACHE = "pages.jsonl", "failures.jsonl", ".cache"
+PAGES, FAILURES, CACHE, SETTINGS = "pages.jsonl", "failures.jsonl", ".cache", "crawl.json"
 
 
 class Page(Record):
@@ -88,30 +89,50 @@ class CrawlResult(Record):
     from_cache: int
 
 
-def crawl(settings: Crawl, out: Path) -> CrawlResult:
+def crawl(
+    settings: Crawl, out: Path, progress: Callable[[int], None] = lambda done: None
+) -> CrawlResult:
     """Crawl into a folder: `pages.jsonl`, `failures.jsonl` and an HTTP cache.
+
+    The same settings go on where they were; others begin the files anew and keep the cache.
 
     Raises:
         InputError: where Scrapy is not installed.
         CorpusError: where the crawl broke off; what it has is kept.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "personalign.corpus.spider", str(out)]
-    done = subprocess.run(
-        command, input=settings.model_dump_json(), capture_output=True, text=True, check=False
-    )
-    if "No module named 'scrapy'" in done.stderr or "'trafilatura'" in done.stderr:
+    said = settings.model_dump_json()
+    stamp = out / SETTINGS
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != said:
+        (out / PAGES).unlink(missing_ok=True)
+        write_atomic(stamp, said)
+    code, printed, errors = _crawling(said, out, progress)
+    if "No module named 'scrapy'" in errors or "'trafilatura'" in errors:
         raise InputError("Scrapy is not installed", "pip install 'personalign[crawl]'")
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    if code != 0:
+        last = (errors.strip().splitlines() or ["no message"])[-1]
         raise CorpusError(f"the crawl into {out} broke off: {last}", "run the same command again")
-    stats: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    stats: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return CrawlResult(
         pages=_lines(out / PAGES),
         failures=_lines(out / FAILURES),
         requests=stats.get("downloader/request_count", 0),
         from_cache=stats.get("httpcache/hit", 0),
     )
+
+
+def _crawling(said: str, out: Path, progress: Callable[[int], None]) -> tuple[int, str, str]:
+    """Run the crawling process to its end; its exit code, output and errors."""
+    command = [sys.executable, "-m", "personalign.corpus.spider", str(out)]
+    pipe, seen, to_say = subprocess.PIPE, 0, said or None
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        while True:
+            try:
+                printed, errors = process.communicate(to_say, timeout=0.5)
+                return process.returncode, printed, errors
+            except subprocess.TimeoutExpired:
+                to_say = None  # it has been said
+            progress(_lines(out / PAGES) - seen)
+            seen = _lines(out / PAGES)
 
 
 def pages(folder: Path) -> Iterator[Page]:

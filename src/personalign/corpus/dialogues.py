@@ -28,6 +28,7 @@ __all__ = [
     "Job",
     "Origin",
     "RejectedDialogue",
+    "Split",
     "Style",
     "generate",
     "plan",
@@ -38,6 +39,7 @@ SECOND_TRY = 1_000_003
 """Added to a seed for each further try, so that tries never meet another job's seed."""
 
 Origin = dict[str, str | int | float]
+Split = Literal["build", "measure"]
 
 
 class Style(Record):
@@ -118,20 +120,26 @@ class Job:
 
 
 def plan(
-    persona: Persona, profile: Profile, scenes: Sequence[Scene], count: int, seed: int = 0
+    persona: Persona,
+    profile: Profile,
+    scenes: Sequence[Scene],
+    count: int,
+    seed: int = 0,
+    split: Split = "build",
 ) -> Iterator[Job]:
     """So many jobs over all features and scenes, spread evenly, the same for the same seed.
 
     Raises:
-        CorpusError: where there is nothing to write about, or a scene that is not for building.
+        CorpusError: where there is nothing to write about, or a scene of the other split.
     """
     about = [*(f.text for f in profile.features), *(s.text for s in profile.sketches)]
     if not about or not scenes:
         raise CorpusError("no features or no scenes to write about", "give a profile and scenes")
-    if measuring := [s.id for s in scenes if s.split != "build"]:
+    if misplaced := [s for s in scenes if s.split != split]:
+        does = {"build": "builds", "measure": "measures"}[misplaced[0].split]
         raise CorpusError(
-            f"scene {measuring[0]!r} measures personas and must not build one",
-            "take scenes of split 'build' only",
+            f"scene {misplaced[0].id!r} {does} personas and must not {split} one",
+            f"take scenes of split {split!r} only",
         )
     features, places = list(about), list(scenes)
     order = random.Random(seed)
@@ -170,6 +178,7 @@ async def generate(
     style: Style,
     folder: Path,
     progress: Callable[[int], None] = lambda done: None,
+    stem: str = "dialogues",
 ) -> Generated:
     """Write `dialogues.jsonl` and `dialogues.rejected.jsonl` for jobs, in their order.
 
@@ -182,8 +191,8 @@ async def generate(
         return await _write(asker, job, style, how)
 
     with (
-        Lines(folder / "dialogues.jsonl") as good,
-        Lines(folder / "dialogues.rejected.jsonl") as bad,
+        Lines(folder / f"{stem}.jsonl") as good,
+        Lines(folder / f"{stem}.rejected.jsonl") as bad,
     ):
         async for _, results in ordered(jobs, work, asker.limits.concurrency * 4):
             counts.asked += 1
@@ -215,7 +224,12 @@ async def _write(
 def _result(
     asker: Asker, job: Job, asked: Question, answer: Answer, style: Style
 ) -> Dialogue | RejectedDialogue:
-    origin: Origin = {"model": str(asker.model), "prompt": asked.prompt, "seed": asked.seed}
+    origin: Origin = {
+        "model": asker.model,
+        "prompt": asked.prompt,
+        "seed": asked.seed,
+        "split": job.scene.split,
+    }
     common = {
         "id": content_hash([asker.key(asked), job.persona.name])[:16],
         "persona": job.persona.name,

@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from typing import Any, Literal
+from functools import cached_property
+from itertools import chain
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
-from personalign.corpus.quality import JARGON, PERSONAL, STAGE, words
+from personalign.corpus.copies import NearCopies, trigrams
+from personalign.corpus.faults import FAULTS, Fault
 from personalign.records import PreferencePair, Record, Scene
 
-__all__ = ["Contrast", "Gate", "Gates", "Measured", "PairGate"]
+__all__ = ["Contrast", "Gate", "Gates", "HeldBack", "PairGate"]
 
-Gate = Literal["type_names", "stage_directions", "personal_data", "repeated", "measured"]
+Gate = Fault | Literal["repeated", "held_back"]
 
-MARKS: dict[Gate, re.Pattern[str]] = {
-    "type_names": JARGON,
-    "stage_directions": STAGE,
-    "personal_data": PERSONAL,
-}
 NEAR = 0.7
+FEWEST = 20
+"""Scenes with replies of both, below which nothing is learned from them."""
 
 
 class Gates(Record):
     """Which gates pairs must pass. A style that names types (`lapd`) fails `type_names`."""
 
-    names: tuple[Gate, ...] = (
-        "type_names", "stage_directions", "personal_data", "repeated", "measured",
-    )  # fmt: skip
+    names: tuple[Gate, ...] = (*get_args(Fault), "repeated", "held_back")
     least_contrast: float | None = Field(default=None)
     """Least trait contrast, in logits; only for personas with replies in a shipped corpus."""
 
 
-class Measured:
-    """Situations that measure personas: is a text nearly one of them?"""
+class HeldBack:
+    """Situations of the other split: is a text nearly one of them?"""
 
-    def __init__(self, scenes: Iterable[Scene]) -> None:
-        from datasketch import MinHashLSH
-
-        self._index = MinHashLSH(threshold=NEAR - 0.1, num_perm=64)
-        self._grams: list[set[str]] = []
-        for text in {s.prompt[-1].content for s in scenes if s.split == "measure"}:
-            self._index.insert(len(self._grams), _sketch(grams := _trigrams(text)))
-            self._grams.append(grams)
+    def __init__(self, situations: Iterable[str]) -> None:
+        self._known = NearCopies(NEAR)
+        for text in sorted(set(situations)):
+            self._known.add(trigrams(text))
 
     def __contains__(self, text: str) -> bool:
-        grams = _trigrams(text)
-        near = (self._grams[i] for i in self._index.query(_sketch(grams)))
-        return any(len(grams & g) / len(grams | g) >= NEAR for g in near)
-
-
-def _trigrams(text: str) -> set[str]:
-    w = words(text)
-    return {" ".join(w[k : k + 3]) for k in range(max(1, len(w) - 2))}
-
-
-def _sketch(grams: set[str]) -> Any:
-    from datasketch import MinHash
-
-    sketch = MinHash(num_perm=64, seed=1)
-    sketch.update_batch([g.encode() for g in grams])
-    return sketch
+        return self._known.find(trigrams(text)) is not None
 
 
 class Contrast:
@@ -72,20 +49,23 @@ class Contrast:
     """
 
     def __init__(self, scenes: Sequence[Scene], persona: str, opposite: str) -> None:
+        building = (s.replies for s in scenes if s.split == "build")
+        both = [r for r in building if persona in r and opposite in r]
+        self.known = len(both) >= FEWEST
+        self._texts = [r[persona] for r in both], [r[opposite] for r in both]
+
+    @cached_property
+    def _model(self) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
-        building = (s.replies for s in scenes if s.split == "build")
-        both = [r for r in building if persona in r and opposite in r]
-        self.known = len(both) >= 20
-        self._model = make_pipeline(
+        model = make_pipeline(
             TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)),
             LogisticRegression(C=10, max_iter=500),
         )
-        if self.known:
-            texts = [r[persona] for r in both] + [r[opposite] for r in both]
-            self._model.fit(texts, [1] * len(both) + [0] * len(both))
+        one, other = self._texts
+        return model.fit([*one, *other], [1] * len(one) + [0] * len(other))
 
     def __call__(self, pair: PreferencePair) -> float | None:
         """Logits by which the chosen reply is more like the persona; None where unknown."""
@@ -97,32 +77,50 @@ class Contrast:
 
 
 class PairGate:
-    """Says why a pair must be dropped, or None; remembers what was said already."""
+    """Says why a pair must be dropped, or None; remembers the replies that it let pass.
 
-    def __init__(self, how: Gates, measured: Measured, contrast: Contrast) -> None:
+    Args:
+        how: Which gates.
+        held_back: What the person in the dialogue must not say.
+        contrast: Tells the persona from its opposite.
+        known: Pairs of the other split, whose replies must not be repeated.
+    """
+
+    def __init__(
+        self,
+        how: Gates,
+        held_back: HeldBack,
+        contrast: Contrast,
+        known: Iterable[PreferencePair] = (),
+    ) -> None:
         self.how = how
-        self._measured = measured
+        self._held_back = held_back
         self._contrast = contrast
-        self._said: set[bytes] = set()
+        self._said = NearCopies(NEAR)
+        for text in chain.from_iterable(map(_replies, known)):
+            self._said.add(trigrams(text))
 
     def __call__(self, pair: PreferencePair) -> str | None:
-        names = self.how.names
-        replies = [pair.chosen[-1].content, pair.rejected[-1].content]
-        for name, pattern in MARKS.items():
-            if name in names and any(pattern.search(r) for r in replies):
+        names, replies = self.how.names, _replies(pair)
+        asked = [m.content for m in pair.prompt if m.role == "user"]
+        for name, find in FAULTS.items():
+            if name in names and any(find(text) for text in (*asked, *replies)):
                 return name
-        if "measured" in names and any(
-            m.content in self._measured for m in pair.prompt if m.role == "user"
-        ):
-            return "measured"
+        if "held_back" in names and any(text in self._held_back for text in asked):
+            return "held_back"
         least = self.how.least_contrast
         if least is not None and (score := self._contrast(pair)) is not None and score < least:
             return "weak_contrast"
-        return "repeated" if "repeated" in names and self._is_repeated(replies[0]) else None
+        return "repeated" if "repeated" in names and self._is_repeated(replies) else None
 
-    def _is_repeated(self, reply: str) -> bool:
-        text = " ".join(re.findall(r"\w+", reply.casefold()))
-        digest = blake2b(text.encode(), digest_size=12).digest()
-        known = digest in self._said
-        self._said.add(digest)
-        return known
+    def _is_repeated(self, replies: Sequence[str]) -> bool:
+        shingles = [trigrams(text) for text in replies]
+        if any(self._said.find(s) for s in shingles):
+            return True
+        for s in shingles:
+            self._said.add(s)
+        return False
+
+
+def _replies(pair: PreferencePair) -> tuple[str, str]:
+    return pair.chosen[-1].content, pair.rejected[-1].content

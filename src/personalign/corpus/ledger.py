@@ -14,19 +14,18 @@ from typing import Any, Literal
 from personalign.errors import RunError
 from personalign.records import Record
 
-__all__ = ["Answer", "Ledger", "Totals"]
+__all__ = ["Answer", "AnswerState", "Ledger", "Totals"]
 
 AnswerState = Literal["ok", "truncated", "refused", "empty", "lost"]
 """`lost` means that no attempt succeeded: it is not settled, and is asked again next time."""
 
 TABLES = """
 create table if not exists answers (
-  key text primary key, purpose text, state text, text text, detail text,
-  tokens_in integer, tokens_out integer, cost real, attempts integer
+  key text primary key, purpose text, state text, text text, detail text, attempts integer
 );
 create table if not exists requests (
   id integer primary key, key text, purpose text, model text, prompt text, seed integer,
-  started real, seconds real, outcome text
+  started real, seconds real, outcome text, tokens_in integer, tokens_out integer, cost real
 );
 """
 
@@ -37,14 +36,14 @@ class Answer(Record):
     state: AnswerState
     text: str = ""
     detail: str = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float = 0.0
     attempts: int = 1
 
 
 class Totals(Record):
-    """Sums over a ledger. `open` requests left and were never heard of: a kill may be billed."""
+    """Sums over a ledger. `open` requests left and were never heard of.
+
+    What was killed or broke off may be billed: it counts as the most that it can have cost.
+    """
 
     answers: int
     requests: int
@@ -74,9 +73,7 @@ class Ledger:
     def answer(self, key: str) -> Answer | None:
         """The settled answer to a question, if there is one."""
         row = self.db.execute(
-            "select state, text, detail, tokens_in, tokens_out, cost, attempts from answers "
-            "where key = ?",
-            (key,),
+            "select state, text, detail, attempts from answers where key = ?", (key,)
         ).fetchone()
         if row is None:
             return None
@@ -86,42 +83,43 @@ class Ledger:
         """Keep an answer for good; the first one stays."""
         values = tuple(answer.model_dump().values())
         self.db.execute(
-            "insert or ignore into answers values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert or ignore into answers values (?, ?, ?, ?, ?, ?)",
             (key, purpose, *values),
         )
 
-    def leave(self, key: str, purpose: str, model: str, prompt: str, seed: int) -> int:
-        """Note a request before it leaves."""
+    def leave(
+        self, key: str, purpose: str, model: str, prompt: str, seed: int, most: float = 0.0
+    ) -> int:
+        """Note a request before it leaves, at the most that it can cost."""
         cursor = self.db.execute(
-            "insert into requests (key, purpose, model, prompt, seed, started) "
-            "values (?, ?, ?, ?, ?, ?)",
-            (key, purpose, model, prompt, seed, time.time()),
+            "insert into requests (key, purpose, model, prompt, seed, started, cost) "
+            "values (?, ?, ?, ?, ?, ?, ?)",
+            (key, purpose, model, prompt, seed, time.time(), most),
         )
         return cursor.lastrowid or 0
 
-    def back(self, request: int, outcome: str) -> None:
-        """Note how a request ended."""
+    def back(
+        self,
+        request: int,
+        outcome: str,
+        tokens_in: int = 0,
+        tokens_out: int = 0,
+        cost: float = 0.0,
+    ) -> None:
+        """Note how a request ended, and what it cost."""
         self.db.execute(
-            "update requests set outcome = ?, seconds = ? - started where id = ?",
-            (outcome[:200], time.time(), request),
+            "update requests set outcome = ?, seconds = ? - started, tokens_in = ?, "
+            "tokens_out = ?, cost = ? where id = ?",
+            (outcome[:200], time.time(), tokens_in, tokens_out, cost, request),
         )
 
     def totals(self) -> Totals:
         """What the corpus has cost so far, over all runs."""
-        answers: Any = self.db.execute(
-            "select count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0), "
-            "coalesce(sum(cost), 0.0) from answers"
-        ).fetchone()
-        requests: Any = self.db.execute(
+        (answers,) = self.db.execute("select count(*) from answers").fetchone()
+        row: Any = self.db.execute(
             "select count(*), coalesce(sum(outcome is not null and outcome != 'ok'), 0), "
-            "coalesce(sum(outcome is null), 0) from requests"
+            "coalesce(sum(outcome is null), 0), coalesce(sum(tokens_in), 0), "
+            "coalesce(sum(tokens_out), 0), coalesce(sum(cost), 0.0) from requests"
         ).fetchone()
-        return Totals(
-            answers=answers[0],
-            tokens_in=answers[1],
-            tokens_out=answers[2],
-            cost=answers[3],
-            requests=requests[0],
-            failed=requests[1],
-            open=requests[2],
-        )
+        names = ("requests", "failed", "open", "tokens_in", "tokens_out", "cost")
+        return Totals(answers=answers, **dict(zip(names, row, strict=True)))

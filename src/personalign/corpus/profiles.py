@@ -109,6 +109,7 @@ async def extract(
     pages: Iterable[Page],
     seed: int = 0,
     dropped: Callable[[str, str], None] = lambda url, reason: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Profile:
     """A profile from pages. What is no feature of the page is reported to `dropped` with a reason.
 
@@ -121,6 +122,7 @@ async def extract(
     asked = questions(persona, pages, seed)
     work = ordered(asked, lambda a: asker.ask(a[2]), asker.limits.concurrency * 4)
     async for (page, part, _), answer in work:
+        progress(1)
         lost += answer.state == "lost"
         found = _read(answer.text)
         if found is None:

@@ -55,7 +55,7 @@ def prompt(name: str) -> Prompt:
 
 def fenced(text: str) -> str:
     """Untrusted text between marks that it cannot contain: they are a hash of it."""
-    mark = hashlib.sha256(text.encode()).hexdigest()[:12]
+    mark = hashlib.sha256(text.encode()).hexdigest()[:16]
     return f"<<<data {mark}\n{text.strip()}\ndata {mark}>>>"
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache
-from importlib import resources
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from personalign.corpus.faults import FAULTS, words
 from personalign.corpus.scenes import STARTER, load
 from personalign.corpus.shingles import Shingles, repeats
 from personalign.errors import CorpusError
@@ -27,10 +25,8 @@ __all__ = [
     "GateResult",
     "as_scenes",
     "check",
-    "inventory_items",
     "leave_one_area_out",
     "read",
-    "words",
 ]
 
 MOST_LENGTH_DEVIATION = 0.10
@@ -41,42 +37,10 @@ CHANCE = 2
 MOST_SHARED = 3
 LARGE = 500
 """In a corpus of so many times `MOST_SHARED` replies and more, one reply in so many may share."""
-LEAST_ENGLISH = 0.2
-"""Least share of function words in a text of eight words or more. They are half of running
-English; the shipped texts lie above 0.26."""
-ITEM_WORDS = 4
-"""Shorter inventory items ("I worry") are met in any text."""
 NEAR = 0.7
 LEAST_SIGNAL = 0.85
 MOST_SURFACE = 0.62
 EXAMPLES = 5
-
-JARGON = re.compile(
-    r"\b(?:(?i:intro|extra|extro)ver(?:t|sion)\w*|(?i:as an? (?:thinker|feeler|judger|perceiver))"
-    r"|(?i:judging type|perceiving type|personality type|intuitive type|sensing type)"
-    r"|MBTI|(?i:neuroticism|agreeableness|conscientiousness)|[IE][SN][TF][JP])\b"
-)
-STAGE = re.compile(r"\*[^*]+\*|\[[^\]]+\]|\((?i:smiles|laughs|sighs|nods|pauses)[^)]*\)")
-PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\+?\d[\d ()-]{7,}\d")
-FIELD = re.compile(r"[A-Za-z']+")
-
-TOXIC = frozenset(
-    FIELD.findall(
-        "fuck fucks fucked fucker fuckers fucking motherfucker shit shits shitty bullshit bitch "
-        "bitches bastard bastards cunt cunts whore whores slut sluts retard retards retarded "
-        "faggot faggots moron morons subhuman subhumans vermin"
-    )
-)
-"""A floor that keeps slurs out of training text, no classifier of harm."""
-FUNCTION_WORDS = frozenset(
-    FIELD.findall(
-        "the a an and or but if so to of in on at for with from by as than then that this these "
-        "those it its it's i i'd i'm i'll you you're you'd your we we'll us our he she him her "
-        "they them their me my is are was were be been do does did don't have has had not no what "
-        "who when where which how why there can could will would should may might must just about "
-        "out up let's only one before after over into"
-    )
-)
 
 Said = tuple[str, str, str]
 """Scene id, persona, reply."""
@@ -90,12 +54,6 @@ class GateResult(Record):
     value: float
     limit: float
     examples: tuple[str, ...] = ()
-
-
-@lru_cache(maxsize=2**17)
-def words(text: str) -> tuple[str, ...]:
-    """Lower-case words of a text."""
-    return tuple(FIELD.findall(text.lower()))
 
 
 def read(source: str) -> list[Scene]:
@@ -165,15 +123,8 @@ def check(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[Gate
         shared_phrases,
         near_duplicate_replies,
     ]
-    by_text: list[Callable[[list[Said]], GateResult]] = [
-        lambda all_: marked("type names and jargon", JARGON, all_),
-        lambda all_: marked("stage directions", STAGE, all_),
-        lambda all_: marked("personal data", PERSONAL, all_),
-        toxic_words,
-        other_languages,
-        lambda all_: quoted_items(all_, inventory_items()),
-    ]
-    results = [*(gate(said) for gate in by_reply), *(gate(every) for gate in by_text)]
+    results = [gate(said) for gate in by_reply]
+    results += [faultless(fault, find, every) for fault, find in FAULTS.items()]
     results.append(leaks(scenes, _shipped_measure()))
     if {s.split for s in scenes} == {"build", "measure"}:
         results += signal(scenes, personas)
@@ -218,68 +169,11 @@ def _openings(gate: str, said: Sequence[Said], length: int, limit: float) -> Gat
     return _at_most(gate, max(shares.values(), default=0.0), limit, examples)
 
 
-def marked(gate: str, pattern: re.Pattern[str], said: Sequence[Said]) -> GateResult:
-    """No text holds what the pattern finds."""
-    found = [(i, n, m.group()) for i, n, text in said if (m := pattern.search(text))]
-    return _at_most(gate, len(found), 0, tuple(f"{i} {n}: {m!r}" for i, n, m in found[:EXAMPLES]))
-
-
-def toxic_words(said: Sequence[Said]) -> GateResult:
-    """No text holds a slur or gross abuse."""
-    found = [(i, n, t) for i, n, t in said if not TOXIC.isdisjoint(words(t))]
-    examples = tuple(f"{i} {n}: {min(TOXIC & {*words(t)})!r}" for i, n, t in found[:EXAMPLES])
-    return _at_most("toxic words", len(found), 0, examples)
-
-
-def other_languages(said: Sequence[Said]) -> GateResult:
-    """No text is written in another language than English."""
-    shares = [(i, n, _english(text)) for i, n, text in said]
-    found = [(i, n, share) for i, n, share in shares if share < LEAST_ENGLISH]
-    examples = tuple(f"{i} {n}: {s:.0%} English function words" for i, n, s in found[:EXAMPLES])
-    return _at_most("other languages", len(found), 0, examples)
-
-
-def _english(text: str) -> float:
-    """Share of function words among all that is written; 1 where there is too little to say."""
-    written = text.split()
-    if len(written) < 8:
-        return 1.0 if text.isascii() else 0.0
-    return sum(w in FUNCTION_WORDS for w in words(text)) / len(written)
-
-
-def quoted_items(said: Sequence[Said], items: Iterable[str]) -> GateResult:
-    """No text holds 70 % of the word trigrams of a questionnaire's item."""
-    long = [item for item in items if len(words(item)) >= ITEM_WORDS]
-    grams = {item: _trigrams(item) for item in long}
-    holders: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for item, own in grams.items():
-        for gram in own:
-            holders[gram].append(item)
-    found = []
-    for i, name, text in said:
-        hits = Counter(item for gram in _trigrams(text) & holders.keys() for item in holders[gram])
-        found += [(i, name, q) for q, n in hits.items() if n >= NEAR * len(grams[q])]
-    examples = tuple(f"{i} {n}: {q!r}" for i, n, q in found[:EXAMPLES])
-    return _at_most("inventory items", len(found), 0, examples)
-
-
-@cache
-def inventory_items() -> tuple[str, ...]:
-    """All items of the shipped inventories: what a persona says of itself when it is measured."""
-    folder = Path(str(resources.files("personalign"))) / "psychometrics" / "inventories"
-    data: list[Any] = [
-        yaml.safe_load(file.read_text(encoding="utf-8"))["items"]
-        for file in sorted(folder.glob("*.yaml"))
-    ]
-    return tuple(_strings(data))
-
-
-def _strings(node: Any) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict | list):
-        for part in node.values() if isinstance(node, dict) else node:
-            yield from _strings(part)
+def faultless(fault: str, find: Callable[[str], str | None], said: Sequence[Said]) -> GateResult:
+    """No text holds what the finder finds."""
+    found = [(i, n, what) for i, n, text in said if (what := find(text))]
+    examples = tuple(f"{i} {n}: {what}" for i, n, what in found[:EXAMPLES])
+    return _at_most(fault.replace("_", " "), len(found), 0, examples)
 
 
 def shared_phrases(said: Sequence[Said]) -> GateResult:
@@ -325,11 +219,6 @@ def _asked(scene: Scene) -> str:
 def _holds_pairs(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as lines:
         return '"chosen"' in next((line for line in lines if line.strip()), "")
-
-
-def _trigrams(text: str) -> set[tuple[str, ...]]:
-    w = words(text)
-    return set(zip(w, w[1:], w[2:], strict=False))
 
 
 def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[GateResult]:

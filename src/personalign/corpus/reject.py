@@ -81,22 +81,22 @@ def replies(dialogues: Iterable[Dialogue]) -> Iterator[Reply]:
 
 
 def question(
-    reply: Reply, how: Rejecting, persona: Persona, opposite: Persona, again: int = 0
+    reply: Reply, how: Rejecting, persona: Persona, opposite: Persona | None, again: int = 0
 ) -> Question:
     """What is asked for a rejected reply."""
     words = len(reply.chosen.split())
     template = prompt(how.way)
+    other = opposite.system_prompt() if opposite else ""
     if how.way == "inversion":
         messages = template.filled(
             history=fenced(_told(reply.history)),
             persona=persona.system_prompt(),
-            opposite=opposite.system_prompt(),
+            opposite=other,
             chosen=fenced(reply.chosen),
             words=words,
         )
     else:
-        system = template.filled(persona=opposite.system_prompt(), words=words)
-        messages = (*system, *reply.history)
+        messages = (*template.filled(persona=other, words=words), *reply.history)
     return Question(
         purpose=f"rejected:{how.way}",
         prompt=template.identity,
@@ -131,21 +131,25 @@ async def pair_up(
     dialogues: Iterable[Dialogue],
     how: Rejecting,
     persona: Persona,
-    opposite: Persona,
+    opposite: Persona | None,
     folder: Path,
     progress: Callable[[int], None] = lambda done: None,
     gate: Callable[[PreferencePair], str | None] = lambda pair: None,
+    stem: str = "pairs",
 ) -> Paired:
     """Write `pairs.jsonl` and `pairs.rejected.jsonl`: a pair for every persona turn.
 
     A pair about which `gate` gives a reason is dropped for it.
+
+    Args:
+        opposite: Whose replies are rejected; None only for the way `base`, which has nobody's.
     """
     counts, dropped, lost = 0, dict[str, int](), 0
 
     async def work(reply: Reply) -> PreferencePair | Unpaired | Answer:
         return await _pair(asker, reply, how, persona, opposite)
 
-    with Lines(folder / "pairs.jsonl") as good, Lines(folder / "pairs.rejected.jsonl") as bad:
+    with Lines(folder / f"{stem}.jsonl") as good, Lines(folder / f"{stem}.rejected.jsonl") as bad:
         async for reply, result in ordered(replies(dialogues), work, asker.limits.concurrency * 4):
             counts += 1
             if isinstance(result, PreferencePair) and (reason := gate(result)):
@@ -162,7 +166,7 @@ async def pair_up(
 
 
 async def _pair(
-    asker: Asker, reply: Reply, how: Rejecting, persona: Persona, opposite: Persona
+    asker: Asker, reply: Reply, how: Rejecting, persona: Persona, opposite: Persona | None
 ) -> PreferencePair | Unpaired | Answer:
     reason, text = "", ""
     for again in range(how.tries):
@@ -170,14 +174,14 @@ async def _pair(
         answer = await asker.ask(asked)
         if answer.state == "lost":
             return answer
-        text = bare_reply(answer.text, (persona.name, opposite.name))
+        text = bare_reply(answer.text, [p.name for p in (persona, opposite) if p])
         cut = answer.state == "truncated"
         reason = "truncated" if cut else unfit(reply.chosen, text, how.ratio) or ""
         if not reason:
-            made: Origin = {
-                "opposite": opposite.name,
+            made: Origin = {"opposite": opposite.name} if opposite else {}
+            made |= {
                 "rejected_way": how.way,
-                "rejected_model": str(asker.model),
+                "rejected_model": asker.model,
                 "rejected_prompt": asked.prompt,
                 "rejected_seed": asked.seed,
             }

@@ -6,11 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from personalign.corpus.prompting import one_line, prompt
+from personalign.corpus.copies import distinct
+from personalign.corpus.prompting import fenced, one_line, prompt
 from personalign.errors import CorpusError, ModelError, unknown
 from personalign.records import Message, Scene, read_jsonl
 
@@ -21,7 +23,6 @@ __all__ = [
     "STARTER",
     "areas",
     "daily_dialog",
-    "distinct",
     "gather",
     "load",
     "make",
@@ -30,6 +31,8 @@ __all__ = [
     "situations",
     "split_of",
     "starter_folder",
+    "tag",
+    "tag_questions",
     "write",
 ]
 
@@ -43,7 +46,7 @@ DAILY_AREAS = {
 
 OPENING_WORDS = (5, 80)
 NEAR = 0.05
-T = TypeVar("T")
+Guess = Callable[[list[str]], list[str]]
 
 
 def starter_folder() -> Path:
@@ -142,30 +145,18 @@ def _spaced(text: str) -> str:
     return re.sub(r"\s+([.,!?;:’'])", r"\1", re.sub(r"\s*’\s*", "’", text)).strip()
 
 
-def distinct(texts: Iterable[T], key: Callable[[T], str], threshold: float = 0.8) -> Iterator[T]:
-    """Each text once; two whose word sets overlap by the threshold are one (MinHash, LSH)."""
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(threshold=threshold, num_perm=64)
-    for number, item in enumerate(texts):
-        words = set(re.findall(r"\w+", key(item).casefold()))
-        sketch = MinHash(num_perm=64)
-        sketch.update_batch([w.encode() for w in words])
-        if words and not index.query(sketch):
-            index.insert(number, sketch)
-            yield item
-
-
 def split_of(text: str, measure: float) -> Literal["build", "measure"]:
     """Build or measure, by a hash of the text: adding scenes never moves one to the other side."""
     place = int(hashlib.sha256(text.casefold().encode()).hexdigest()[:8], 16) / 16**8
     return "measure" if place < measure else "build"
 
 
-def make(texts: Iterable[tuple[str, str]], source: str, measure: float = 0.2) -> list[Scene]:
+def make(
+    texts: Iterable[tuple[str, str]], source: str, measure: float = 0.2, guess: Guess | None = None
+) -> list[Scene]:
     """Scenes from situations and their areas ("" for not known): distinct, tagged, split."""
     kept = list(distinct(texts, key=lambda pair: pair[0]))
-    guessed = iter(areas([text for text, area in kept if not area]))
+    guessed = iter((guess or areas)([text for text, area in kept if not area]))
     return [
         Scene(
             id=f"{source}-{hashlib.sha256(text.encode()).hexdigest()[:10]}",
@@ -183,9 +174,7 @@ def areas(texts: Sequence[str]) -> list[str]:
 
     if not texts:
         return []
-    known: dict[str, list[str]] = {}
-    for scene in load("starter/mbti"):
-        known.setdefault(scene.area, []).append(scene.prompt[-1].content)
+    known = _known_areas()
     names = sorted(known)
     words = TfidfVectorizer(stop_words="english", sublinear_tf=True)
     centres = words.fit_transform([" ".join([n, *known[n]]) for n in names])
@@ -193,7 +182,54 @@ def areas(texts: Sequence[str]) -> list[str]:
     return [names[row.argmax()] if row.max() >= NEAR else "other" for row in near]
 
 
-async def write(asker: Asker, topics: Sequence[str], each: int, seed: int = 0) -> list[str]:
+@cache
+def _known_areas() -> dict[str, list[str]]:
+    """The areas of the starter corpus, with their situations."""
+    known: dict[str, list[str]] = {}
+    for scene in load("starter/mbti"):
+        known.setdefault(scene.area, []).append(scene.prompt[-1].content)
+    return known
+
+
+async def tag(
+    asker: Asker, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None
+) -> list[str]:
+    """The area of each situation as a model sees it; `other` where it names none that is known.
+
+    Raises:
+        ModelError: where some got no answer; asking again asks only for these.
+    """
+    from personalign.corpus.ask import ordered
+
+    found, lost = [], 0
+    window = asker.limits.concurrency * 4
+    async for _, answer in ordered(tag_questions(texts), asker.ask, window):
+        lost += answer.state == "lost"
+        named = re.findall(r"\w+", answer.text.casefold())
+        found.append(next((word for word in named if word in _known_areas()), "other"))
+        progress(1)
+    if lost:
+        raise ModelError(f"{lost} situations got no area", "run the same command again for these")
+    return found
+
+
+def tag_questions(texts: Sequence[str]) -> Iterator[Question]:
+    """What is asked for the areas of situations."""
+    from personalign.corpus.ask import Question
+
+    how, names = prompt("area"), ", ".join(sorted(_known_areas()))
+    for text in texts:
+        said = how.filled(areas=names, scene=fenced(text))
+        yield Question("area", how.identity, said, seed=0, max_tokens=16, temperature=0.0)
+
+
+async def write(
+    asker: Asker,
+    topics: Sequence[str],
+    each: int,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[str]:
     """Situations written by a model, `each` for a topic, in requests of ten.
 
     Raises:
@@ -207,6 +243,7 @@ async def write(asker: Asker, topics: Sequence[str], each: int, seed: int = 0) -
     async for _, answer in ordered(asked, asker.ask, asker.limits.concurrency * 4):
         lost += answer.state == "lost"
         texts += _strings(answer.text)
+        progress(1)
     if lost:
         raise ModelError(f"{lost} topics got no answer", "run the same command again for these")
     return texts
@@ -241,17 +278,20 @@ def _strings(text: str) -> list[str]:
     return [one_line(x) for x in found if low <= len(x.split()) <= high]
 
 
-def gather(source: str, measure: float = 0.2) -> list[Scene]:
+def gather(source: str, measure: float = 0.2, guess: Guess | None = None) -> list[Scene]:
     """Scenes of a source by its name.
 
     Args:
         source: `starter/mbti` or `starter/big_five`; `dailydialog:` and a path or Hub id; a
             folder or file of scenes; a text or JSON file of situations.
         measure: Share of new scenes that is kept for measuring.
+        guess: Names the areas of situations that come without; by default `areas`.
     """
     if source.startswith("dailydialog:"):
-        return make(daily_dialog(source.removeprefix("dailydialog:")), "dailydialog", measure)
+        return make(
+            daily_dialog(source.removeprefix("dailydialog:")), "dailydialog", measure, guess
+        )
     path = Path(source)
     if source in STARTER or path.is_dir() or path.suffix == ".jsonl":
         return load(source)
-    return make([(text, "") for text in situations(path)], path.stem, measure)
+    return make([(text, "") for text in situations(path)], path.stem, measure, guess)

@@ -13,13 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from personalign.corpus.copies import NearCopies
+
 __all__ = ["Repeat", "Shingles", "repeats"]
 
 Codes = npt.NDArray[np.int64]
-
-BANDS, ROWS = 20, 3
-"""LSH proposes a pair at similarity s with probability 1 - (1 - s^ROWS)^BANDS: 0.9998 at 0.7
-(Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, 3.4)."""
 
 
 class Repeat(NamedTuple):
@@ -81,24 +79,17 @@ class Shingles:
 def repeats(texts: Sequence[Sequence[str]], similarity: float) -> list[Repeat]:
     """Texts that are near-duplicates of an earlier one, by Jaccard over word trigrams.
 
-    MinHash LSH proposes (Broder 1997), the exact similarity decides. A text that repeats another
-    is compared no further, so a block of copies costs one comparison each. |A ∩ B| ≥ s |A ∪ B|
-    implies |A ∩ B| ≥ s |A|: texts of which too few trigrams stand anywhere else have no
-    near-duplicate and are left out beforehand, which is nearly all of them.
+    A text that repeats another is compared no further, so a block of copies costs one comparison
+    each. |A ∩ B| ≥ s |A ∪ B| implies |A ∩ B| ≥ s |A|: texts of which too few trigrams stand
+    anywhere else have no near-duplicate and are left out beforehand, which is nearly all of them.
     """
-    from datasketch import MinHash, MinHashLSH
-
-    sets = _suspects(Shingles(texts), similarity)
-    sketches = MinHash.generator(sets.values(), num_perm=BANDS * ROWS, hashfunc=int)
-    index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
-    found = []
-    for here, sketch in zip(sets, sketches, strict=True):
-        near = ((of, _jaccard(sets[here], sets[of])) for of in sorted(index.query(sketch)))
-        first = next(((of, alike) for of, alike in near if alike >= similarity), None)
-        if first is None:
-            index.insert(here, sketch, check_duplication=False)
+    known, kept, found = NearCopies(similarity), list[int](), list[Repeat]()
+    for here, shingles in sorted(_suspects(Shingles(texts), similarity).items()):
+        if original := known.find(shingles):
+            found.append(Repeat(here, kept[original.number], original.similarity))
         else:
-            found.append(Repeat(here, *first))
+            known.add(shingles)
+            kept.append(here)
     return found
 
 
@@ -123,8 +114,3 @@ def _joined(left: Codes, right: Codes, shift: int) -> Codes:
     packed = left[: len(after)] * (int(right.max()) + 1) + after
     codes: Codes = np.unique(packed, return_inverse=True)[1].astype(np.int64)
     return codes
-
-
-def _jaccard(a: set[int], b: set[int]) -> float:
-    common = len(a & b)
-    return common / (len(a) + len(b) - common)

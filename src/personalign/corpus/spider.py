@@ -161,6 +161,7 @@ class PageSpider(scrapy.Spider):
     def __init__(self, settings_: Crawl, out: Path, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.plan = settings_
+        (out / FAILURES).unlink(missing_ok=True)  # what was fetched is replayed from the cache
         self.kept, self.failed = Journal(out / PAGES), Journal(out / FAILURES)
         hosts = sorted({urlsplit(u).netloc for u in settings_.urls})
         self.links = LinkExtractor(allow=settings_.follow or (), allow_domains=hosts)
