@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from personalign.corpus.gates import Contrast, Gates, Measured, PairGate
+from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.pairs import reply_pair
 from personalign.corpus.scenes import select
 from personalign.models.chat import with_system
@@ -126,8 +126,8 @@ def _distil_split(
 
 
 def _gate(persona: Persona, scenes: Sequence[Scene], split: Split) -> PairGate:
-    names = tuple(n for n in Gates().names if split == "build" or n != "measured")
-    return PairGate(Gates(names=names), Measured(scenes), Contrast([], persona.name, ""))
+    other = [s.prompt[-1].content for s in scenes if s.split != split]
+    return PairGate(Gates(), HeldBack(other), Contrast([], persona.name, ""))
 
 
 def _drafts(

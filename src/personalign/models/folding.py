@@ -111,4 +111,4 @@ def fold(model: Any) -> None:
             continue
         base: Any = layer.base_layer
         if type(base) is nn.Linear and base.weight.dtype == torch.float32:
-            layer.forward = _FoldedForward(layer)
+            layer.forward = _FoldedForward(layer)  # type: ignore[method-assign]

@@ -62,13 +62,17 @@ def _social(study: Study, arm: Arm) -> Iterator[Scored]:
         yield item.id, item.id, "correct", float(choice == item.label), "ok"
 
 
+def _social_name(study: Study) -> str:
+    return social.task_name(study.config.measures.social)
+
+
 SCORED = {
     "behaviour": Task(lambda study, arm: study.scenes_for(arm), _behaviour),
     "statements": Task(lambda study, arm: [study.inventory, study.asks], _statements),
     "social": Task(
         lambda study, arm: study.social_items,
         _social,
-        lambda study: social.task_name(study.config.measures.social),
+        _social_name,
     ),
 }
 """The tasks that score, by name."""
