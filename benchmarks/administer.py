@@ -61,16 +61,16 @@ class OneByOne(LocalModel):
 
 
 class Counter:
-    """Tokens that went through the decoder, and predicted tokens that went through the head."""
+    """Tokens that went through the decoder, and how many of them went through the head."""
 
     def __init__(self, local: LocalModel) -> None:
-        self.tokens = self.predicted = 0
+        self.tokens = self.predicting = 0
         decoder = local.model.get_decoder()
         decoder.register_forward_pre_hook(self._see, with_kwargs=True)
         score = local.score
 
         def counted(trees: Sequence[Tree], *rest: Any) -> list[list[Tensor]]:
-            self.predicted += sum(len(b) for t in trees for b in t.branches)
+            self.predicting += sum(1 + t.size - len(t.prompt) for t in trees)
             return score(trees, *rest)
 
         local.score = counted  # type: ignore[method-assign]
@@ -93,7 +93,7 @@ def flops(local: LocalModel) -> float:
 
 
 def sizes(local: LocalModel) -> tuple[int, int]:
-    """Weights that each decoder token meets, and that each predicted token meets."""
+    """Weights that each token of the decoder meets, and that each predicting token meets."""
     decoder = local.model.get_decoder()
     linear = sum(
         p.numel() for n, p in decoder.named_parameters() if p.dim() == 2 and "embed" not in n
@@ -148,11 +148,11 @@ def main() -> None:
     counter, result = Counter(local), {}
     for name, ask in measures(args.scenes, args.items, *how).items():
         ask_few = few.get(name)
-        counter.tokens = counter.predicted = 0
+        counter.tokens = counter.predicting = 0
         began = time.perf_counter()
         rows = ask(local)
         seconds = time.perf_counter() - began
-        work = 2 * (counter.tokens * linear + counter.predicted * head)
+        work = 2 * (counter.tokens * linear + counter.predicting * head)
         result[name] = {
             "rows": len(rows),
             "seconds": seconds,

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from personalign.errors import ModelError
+from personalign.models.head import token_log_probs
 from personalign.models.local import LocalModel
 from personalign.models.trees import (
     Tree,
@@ -159,6 +160,21 @@ def test_completions_of_one_token_cost_no_position(layout: Any) -> None:
         torch.testing.assert_close(
             log_probs(model, packed), all_alone(model, trees), atol=1e-5, rtol=0
         )
+
+
+def test_what_predicts_several_tokens_meets_the_head_once_and_gets_all_gradients() -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(3, 8, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(50, 8, dtype=torch.float64, requires_grad=True)
+    row, target = torch.tensor([0, 1, 1, 2, 1]), torch.tensor([4, 9, 9, 30, 49])
+    pull = torch.randn(5)
+    found = token_log_probs(hidden, weight, row, target)
+    plain = (hidden @ weight.T).log_softmax(-1)[row, target]
+    torch.testing.assert_close(found, plain.float(), atol=1e-5, rtol=0)
+    ours = torch.autograd.grad(found, [hidden, weight], pull)
+    theirs = torch.autograd.grad(plain, [hidden, weight], pull.double())
+    for own, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(own, other, atol=1e-5, rtol=0)
 
 
 def test_a_prompt_that_is_all_prefix_keeps_its_last_token() -> None:

@@ -4,7 +4,8 @@ A tile of the vocabulary is small enough to stay in the cache; the softmax is ac
 tiles with a running maximum (online softmax, Milakov & Gimelshein 2018, arXiv 1805.02867), and so
 is its product with the head's weights, which is all that the gradient needs.
 
-Shape legend: N predicted tokens, D hidden size, V vocabulary, T tile of the vocabulary.
+Shape legend: N predicted tokens, U hidden states that predict them (one may predict several: what
+follows a prompt in each of its completions), D hidden size, V vocabulary, T tile of the vocabulary.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ ROWS = 1024
 TILE = 2048
 
 
-def token_log_probs(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """log softmax(h Wᵀ)[target] for each row of h: float32 [N] in nats, differentiable.
+def token_log_probs(hidden: Tensor, weight: Tensor, row: Tensor, target: Tensor) -> Tensor:
+    """log softmax(h[row] Wᵀ)[target] for each predicted token: float32 [N] in nats, differentiable.
 
     Args:
-        hidden: [N, D].
+        hidden: [U, D].
         weight: The head's, [V, D]; may be trainable.
+        row: int64 [N], which hidden state predicts a token.
         target: int64 [N].
     """
-    result: Tensor = _TokenLogProb.apply(hidden, weight, target)  # type: ignore[no-untyped-call]
+    result: Tensor = _TokenLogProb.apply(hidden, weight, row, target)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -41,25 +43,28 @@ class _TokenLogProb(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, row: Tensor, target: Tensor) -> Tensor:
         need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
-        out = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
-        slope = torch.empty_like(hidden) if need_hidden else hidden.new_empty(0)
-        for cut in _cuts(hidden.shape[0], ROWS):
-            norm, mean = _normaliser(hidden[cut], weight, need_hidden)
-            own = weight[target[cut]]
-            out[cut] = (hidden[cut].float() * own.float()).sum(-1) - norm
-            if mean is not None:
-                slope[cut] = own - mean.to(own.dtype)
-        ctx.save_for_backward(slope, *((hidden, weight, target) if need_weight else ()))
-        return out
+        parts = [_normaliser(hidden[cut], weight, need_hidden) for cut in _cuts(len(hidden), ROWS)]
+        norm, own = torch.cat([n for n, _ in parts]), weight[target]
+        means = [mean for _, mean in parts if mean is not None]
+        slope = own - torch.cat(means)[row].to(own.dtype) if means else hidden.new_empty(0)
+        ctx.save_for_backward(row, slope, *((hidden, weight, target) if need_weight else ()))
+        ctx.shape = hidden.shape
+        return (hidden[row].float() * own.float()).sum(-1) - norm[row]
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
-        slope, *rest = ctx.saved_tensors
-        grad_hidden = slope * grad[:, None].to(slope.dtype) if ctx.needs_input_grad[0] else None
-        return grad_hidden, _weight_gradient(grad, *rest) if rest else None, None
+        row, slope, *rest = ctx.saved_tensors
+        grad_hidden = None
+        if ctx.needs_input_grad[0]:
+            pull = slope * grad[:, None].to(slope.dtype)
+            grad_hidden = pull.new_zeros(ctx.shape).index_add_(0, row, pull)
+        if not rest:
+            return grad_hidden, None, None, None
+        hidden, weight, target = rest
+        return grad_hidden, _weight_gradient(grad, hidden[row], weight, target), None, None
 
 
 def _cuts(length: int, size: int) -> Iterator[slice]:

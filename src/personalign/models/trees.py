@@ -201,9 +201,10 @@ def log_probs(model: Any, packed: PackedTrees, cache: Any = None) -> Tensor:
             use_cache=cache is not None,
             **how,
         ).last_hidden_state
-    picked = states.flatten(0, 1).index_select(0, packed.source)
+    sources, row = packed.source.unique(return_inverse=True)
+    picked = states.flatten(0, 1).index_select(0, sources)
     head = model.get_output_embeddings().weight
-    return token_log_probs(picked, head, packed.target)
+    return token_log_probs(picked, head, row, packed.target)
 
 
 @contextmanager
