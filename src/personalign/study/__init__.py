@@ -2,5 +2,6 @@
 
 from personalign.study.config import Measures, StudyConfig, read_config
 from personalign.study.steps import TASKS, Study, verdicts
+from personalign.study.tasks import PERSONA
 
-__all__ = ["TASKS", "Measures", "Study", "StudyConfig", "read_config", "verdicts"]
+__all__ = ["PERSONA", "TASKS", "Measures", "Study", "StudyConfig", "read_config", "verdicts"]

@@ -20,6 +20,15 @@ __all__ = ["Measures", "PairFiles", "StudyConfig", "read_config"]
 class Measures(Record):
     """What is measured, on how much."""
 
+    tasks: tuple[
+        Literal["behaviour", "statements", "ratings", "letters", "interview", "social", "replies"],
+        ...,
+    ] = ("behaviour", "statements", "social", "replies")
+    """What is measured. Self-report (ratings, letters) says little on small models."""
+    ratings: str = "mbti_statements"
+    """Single statements to agree with: a shipped inventory or a YAML path."""
+    interview: str = "mbti_interview"
+    """Open questions: a shipped inventory or a YAML path."""
     scenes: int | None = Field(None, ge=2)
     """Measure scenes for behaviour; all where empty."""
     inventory: str = "mbti_pairs"

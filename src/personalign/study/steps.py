@@ -31,7 +31,7 @@ from personalign.records import (
 from personalign.runs import Run, content_hash, environment, write_atomic
 from personalign.study.arms import BASE, Arm, arms
 from personalign.study.config import StudyConfig
-from personalign.study.tasks import SCORED
+from personalign.study.tasks import PERSONA, SCORED
 from personalign.study.training import (
     neutral_prompts,
     persona_prompt,
@@ -152,9 +152,10 @@ class Study:
         """Do every step that is not done, up to `until`; returns the run folder.
 
         Args:
-            tasks: Which of `TASKS` are measured.
+            tasks: Which of the study's tasks are measured.
             until: The last of verify, analyse, report that is done.
         """
+        tasks = [t for t in self.config.measures.tasks if t in tasks]
         with self.folder.locked():
             self.begin()
             for name in self.personas:
@@ -386,19 +387,21 @@ class Study:
         ]
 
     def _positions(self, frame: pd.DataFrame, arm: Arm) -> dict[str, pd.DataFrame]:
-        return {
-            "behaviour": verification.behaviour_positions(
-                self._rows(frame, arm, "behaviour"), personas.catalog()
-            ),
-            "statements": verification.statement_positions(
-                self._rows(frame, arm, "statements"), self.inventory
-            ),
-        }
+        found = {}
+        if "behaviour" in self.config.measures.tasks:
+            rows = self._rows(frame, arm, "behaviour")
+            found["behaviour"] = verification.behaviour_positions(rows, personas.catalog())
+        if "statements" in self.config.measures.tasks:
+            rows = self._rows(frame, arm, "statements")
+            found["statements"] = verification.statement_positions(rows, self.inventory)
+        return found
 
     def _margins(
         self, frame: pd.DataFrame, arm: Arm
     ) -> tuple[pd.Series[float], pd.Series[float]] | None:
         """Own reply minus its counterpart's, by scene: under base and under the arm."""
+        if "behaviour" not in self.config.measures.tasks:
+            return None
         own, other = f"reply:{arm.persona}", f"reply:{self.counterpart(arm.persona)}"
         found = []
         for asked in (BASE, arm):
@@ -421,7 +424,7 @@ class Study:
 
         def work() -> list[Path]:
             frame = analysis.read(self.folder.path / "scores.parquet")
-            outcomes = frame[~frame["task"].isin(["behaviour", "statements"])]
+            outcomes = frame[~frame["task"].isin(PERSONA)]
             result = analysis.analyse(outcomes, seed=self.config.seed)
             return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
 

@@ -6,19 +6,23 @@ asking. A score is sample, cluster, metric, value; no value has a state that say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from personalign.evals import social
-from personalign.psychometrics import administer
+from personalign.personas import catalog
+from personalign.psychometrics import administer, drawn, interview, letters, likert
+from personalign.psychometrics.answers import Answer
+from personalign.psychometrics.items import interview_inventory, statement_inventory
+from personalign.psychometrics.rater import TextRater
 from personalign.records import State
 from personalign.study.arms import Arm
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
 
-__all__ = ["SCORED", "Scored", "Task"]
+__all__ = ["PERSONA", "SCORED", "Scored", "Task"]
 
 Scored = tuple[str, str, str, float | None, State]
 """Sample, cluster, metric, value, state."""
@@ -62,6 +66,37 @@ def _social(study: Study, arm: Arm) -> Iterator[Scored]:
         yield item.id, item.id, "correct", float(choice == item.label), "ok"
 
 
+def _answers(answers: Iterable[Answer], scale: Mapping[str, str]) -> Iterator[Scored]:
+    return ((a.sample, scale[a.sample], a.metric, a.value, a.state) for a in answers)
+
+
+def _ratings(study: Study, arm: Arm) -> Iterator[Scored]:
+    asked = statement_inventory(study.config.measures.ratings)
+    tick = study.announce(f"ratings {arm.slug}", len(asked.items) * len(likert.RATINGS))
+    system, adapter = study.system(arm), study.adapter(arm)
+    given = likert.expected(study.local, asked, system, adapter, progress=tick)
+    return _answers(given, {item.id: item.scale for item in asked.items})
+
+
+def _letters(study: Study, arm: Arm) -> Iterator[Scored]:
+    asked = study.inventory
+    tick = study.announce(f"letters {arm.slug}", len(asked.items) * len(letters.CHOICES))
+    system, adapter = study.system(arm), study.adapter(arm)
+    given = letters.letters(study.local, asked, system, adapter, progress=tick)
+    return _answers(given, {item.id: item.scale for item in asked.items})
+
+
+def _interview(study: Study, arm: Arm) -> Iterator[Scored]:
+    asked = interview_inventory(study.config.measures.interview)
+    rater = TextRater.train([s for s in study.scenes if s.split == "build"], catalog())
+    questions = interview.written(asked, rater, "words", (study.config.seed,))
+    tick = study.announce(f"interview {arm.slug}", len(questions))
+    given = drawn.draw(
+        study.local, questions, study.system(arm), study.adapter(arm), interview.AT_LENGTH, tick
+    )
+    return _answers(given, {item.id: item.scale for item in asked.items})
+
+
 def _social_name(study: Study) -> str:
     return social.task_name(study.config.measures.social)
 
@@ -69,6 +104,14 @@ def _social_name(study: Study) -> str:
 SCORED = {
     "behaviour": Task(lambda study, arm: study.scenes_for(arm), _behaviour),
     "statements": Task(lambda study, arm: [study.inventory, study.asks], _statements),
+    "ratings": Task(
+        lambda study, arm: statement_inventory(study.config.measures.ratings), _ratings
+    ),
+    "letters": Task(lambda study, arm: study.inventory, _letters),
+    "interview": Task(
+        lambda study, arm: [interview_inventory(study.config.measures.interview), study.scenes],
+        _interview,
+    ),
     "social": Task(
         lambda study, arm: study.social_items,
         _social,
@@ -76,3 +119,6 @@ SCORED = {
     ),
 }
 """The tasks that score, by name."""
+
+PERSONA = ("behaviour", "statements", "ratings", "letters", "interview")
+"""Those that ask whether the persona is there; the others ask what it changed."""
