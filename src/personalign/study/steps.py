@@ -64,7 +64,7 @@ class Study:
         self.personas = {p.name: p for p in map(personas.load, config.personas)}
         if strange := [name for name in config.pairs if name not in self.personas]:
             raise unknown("persona", strange[0], self.personas, "pairs")
-        self.scenes = scenes.load(config.corpus)
+        self.scenes: list[Scene] = scenes.load(config.corpus)
         self.asked = BASE
         self.whole: tuple[str, LocalModel | None] = ("", None)
 

@@ -16,6 +16,7 @@ from personalign.psychometrics import administer, drawn, interview, letters, lik
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.items import interview_inventory, statement_inventory
 from personalign.psychometrics.rater import TextRater
+from personalign.psychometrics.wording import CHOICES, RATINGS
 from personalign.records import State
 from personalign.study.arms import Arm
 
@@ -72,7 +73,7 @@ def _answers(answers: Iterable[Answer], scale: Mapping[str, str]) -> Iterator[Sc
 
 def _ratings(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = statement_inventory(study.config.measures.ratings)
-    tick = study.announce(f"ratings {arm.slug}", len(asked.items) * len(likert.RATINGS))
+    tick = study.announce(f"ratings {arm.slug}", len(asked.items) * len(RATINGS))
     system, adapter = study.system(arm), study.adapter(arm)
     given = likert.expected(study.local, asked, system, adapter, progress=tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
@@ -80,7 +81,7 @@ def _ratings(study: Study, arm: Arm) -> Iterator[Scored]:
 
 def _letters(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = study.inventory
-    tick = study.announce(f"letters {arm.slug}", len(asked.items) * len(letters.CHOICES))
+    tick = study.announce(f"letters {arm.slug}", len(asked.items) * len(CHOICES))
     system, adapter = study.system(arm), study.adapter(arm)
     given = letters.letters(study.local, asked, system, adapter, progress=tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
