@@ -58,5 +58,5 @@ def test_recipe_and_studies_are_read() -> None:
 
     corpus, recipe, generated = [yaml.safe_load(b) for b in blocks("yaml")[1:]]
     assert StudyConfig.model_validate(corpus).personas == ("ferry_steward.yaml",)
-    assert Recipe.model_validate(recipe).opposite == "night_mechanic"
+    assert Recipe.model_validate(recipe).measure == 20
     assert StudyConfig.model_validate(generated).pairs["ferry_steward"].measure
