@@ -58,7 +58,7 @@ class Study:
     """A study in its run folder. `run()` does what is not done yet."""
 
     def __init__(self, config: StudyConfig, folder: Path, announce: Announce = _silent) -> None:
-        self.config = config
+        self.config: StudyConfig = config
         self.folder = Run(folder)
         self.announce = announce
         self.personas = {p.name: p for p in map(personas.load, config.personas)}
