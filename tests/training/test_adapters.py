@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,17 @@ from personalign.records import PreferencePair
 from personalign.training import adapters
 from personalign.training.adapters import compose, describe, find, merge, push, read_card, verified
 from personalign.training.config import Lora, TrainingConfig
-from personalign.training.trainer import Example, train
+from personalign.training.trainer import examples, train
 
-SETTINGS = TrainingConfig(epochs=1, batch_size=4, micro_batch=4, learning_rate=2e-2, warmup=0)
+SETTINGS = TrainingConfig(epochs=3, batch_size=4, micro_batch=4, learning_rate=2e-2, warmup=0)
 PROMPT = torch.tensor([[1, 5, 99, 321, 7, 42]])
 
 
-def trained(
-    base: Path, pairs: list[PreferencePair], data: list[Example], out: Path, **more: Any
-) -> Path:
+def trained(base: Path, pairs: list[PreferencePair], out: Path, **more: Any) -> Path:
     """An adapter with its card, on a base that is loaded for it."""
     settings = SETTINGS.model_copy(update=more)
-    train(LocalModel.load(str(base), "float32", "cpu"), data, settings, out)
+    local = LocalModel.load(str(base), "float32", "cpu")
+    train(local, examples(local, pairs), settings, out)
     describe(
         out,
         persona=out.name,
@@ -42,11 +42,24 @@ def trained(
     return out
 
 
+@pytest.fixture(scope="module")
+def two(
+    tiny_base: Path, pairs: list[PreferencePair], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Two adapters of different rank and scaling, trained once for all tests here."""
+    folder = tmp_path_factory.mktemp("adapters")
+    lora = Lora(rank=4, alpha=8, rslora=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERSONALIGN_CACHE", str(folder / "cache"))
+        first = trained(tiny_base, pairs[:4], folder / "INFP")
+        second = trained(tiny_base, pairs[:4], folder / "other", seed=7, lora=lora)
+    return first, second
+
+
 @pytest.fixture
-def adapter(
-    tiny_base: Path, pairs: list[PreferencePair], data: list[Example], tmp_path: Path
-) -> Path:
-    return trained(tiny_base, pairs, data, tmp_path / "run" / "adapters" / "INFP")
+def adapter(two: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy of the first that a test may change."""
+    return Path(shutil.copytree(two[0], tmp_path / "run" / "adapters" / "INFP"))
 
 
 def logits(local: LocalModel, name: str | None = None) -> torch.Tensor:
@@ -61,9 +74,9 @@ def with_adapter(base: Path, folder: Path, strength: float = 1.0) -> torch.Tenso
     return logits(local, "it")
 
 
-def test_card_says_what_it_is(adapter: Path, pairs: list[PreferencePair]) -> None:
+def test_card_says_what_it_is(adapter: Path) -> None:
     card = read_card(adapter)
-    assert card.pairs == len(pairs)
+    assert card.pairs == 4
     assert card.system == "You are an INFP"
     assert card.settings == SETTINGS
     assert card.curves["loss"][0] == pytest.approx(0.6931, abs=1e-4)
@@ -114,14 +127,9 @@ def test_merged_weights_answer_as_the_adapter_does(
 
 
 def test_composed_adapter_is_the_weighted_sum(
-    tiny_base: Path,
-    pairs: list[PreferencePair],
-    data: list[Example],
-    adapter: Path,
-    tmp_path: Path,
+    tiny_base: Path, two: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    lora = Lora(rank=4, alpha=8, rslora=True)
-    other = trained(tiny_base, pairs, data, tmp_path / "other", seed=7, lora=lora)
+    adapter, other = two
     out = compose({adapter: 0.75, other: -0.5}, tmp_path / "sum", "mix")
     base = LocalModel.load(str(tiny_base), "float32", "cpu")
     weights = {n: p.clone() for n, p in base.model.named_parameters()}

@@ -20,9 +20,9 @@ from personalign.training.samples import sampler
 from personalign.training.trainer import Example, PreferenceTrainer, train
 
 SETTINGS = TrainingConfig(
-    epochs=2,
-    batch_size=4,
-    micro_batch=4,
+    epochs=6,
+    batch_size=2,
+    micro_batch=2,
     learning_rate=5e-3,
     schedule="linear",
     warmup=0,
@@ -36,6 +36,12 @@ BAD = {
     "repetition in sampled replies": {"samples/repetition": 0.9},
     "divergence from the base": {"samples/kl": 3.0},
 }
+
+
+@pytest.fixture
+def data(data: list[Example]) -> list[Example]:
+    """Two examples: one optimiser step an epoch."""
+    return data[:2]
 
 
 def with_health(**options: Any) -> TrainingConfig:
@@ -182,7 +188,7 @@ def test_text_is_looked_at_without_disturbing_the_training(
     at = [h["step"] for h in looked if "samples/kl" in h]
     assert at == [4, 6]
     away = [h["samples/kl"] for h in looked if "samples/kl" in h]
-    assert all(a > 0 for a in away)
+    assert all(abs(a) > 1e-4 for a in away)
 
 
 def test_divergence_is_zero_for_an_untrained_adapter(

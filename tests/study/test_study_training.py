@@ -1,0 +1,98 @@
+"""What a study trains: the prompt, the neutral replies, whole models; and what the card says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from personalign import personas
+from personalign.study import Study, StudyConfig
+from personalign.study.arms import Arm
+from personalign.study.training import persona_prompt, training_prompt
+from personalign.training.adapters import read_card
+from personalign.training.config import TrainingConfig
+
+CONFIGS = Path(__file__).parents[2] / "src" / "personalign" / "recipes" / "accelerate"
+TRAINING: dict[str, Any] = {
+    "epochs": 1,
+    "batch_size": 2,
+    "micro_batch": 1,
+    "learning_rate": 5e-3,
+    "health": {"samples": 0},
+}
+
+
+def study(base: Path, folder: Path, **training: Any) -> Study:
+    config = {
+        "name": "small",
+        "base": str(base),
+        "dtype": "float32",
+        "personas": ["INFP"],
+        "build_scenes": 2,
+        "measures": {"scenes": 2, "social_items": 2, "replies": 1, "max_new_tokens": 2},
+        "training": TRAINING | training,
+    }
+    if "kl" in training:
+        file = folder.parent / "neutral.txt"
+        file.write_text("Name a colour.\nWhat is two plus two?\n")
+        config["neutral"] = str(file)
+    made = Study(StudyConfig.model_validate(config), folder)
+    made.begin()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_base: Path) -> None:
+    """No reference log-probs from or for anybody else."""
+    monkeypatch.setenv("PERSONALIGN_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_prompt_of_training_is_the_one_of_measuring() -> None:
+    persona = personas.load("INFP")
+    own = persona.system_prompt()
+    expected = {"none": (None, own), "persona": (own, own), "lapd": ("You are an INFP",) * 2}
+    for system, prompts in expected.items():
+        settings = TrainingConfig.model_validate({"system": system})
+        assert (training_prompt(persona, settings), persona_prompt(persona, settings)) == prompts
+
+
+def test_a_full_fine_tuning_with_neutral_prompts_is_measured_as_itself(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    whole = study(tiny_base, tmp_path / "run", method="full", kl=0.5, system="lapd")
+    whole.train("INFP")
+    card = read_card(tmp_path / "run" / "adapters" / "INFP")
+    assert (card.settings.method, card.system) == ("full", "You are an INFP")
+    assert card.pairs == 2
+    arm = Arm("INFP", "prompted+adapter")
+    whole.measure(arm, "behaviour")
+    assert whole.system(arm) == "You are an INFP"
+    assert whole.local is not whole.base_model
+    assert whole.adapter(arm) is None
+    whole.measure(Arm("", "base"), "behaviour")
+    assert whole.local is whole.base_model
+
+
+@pytest.mark.slow
+def test_the_train_command_works_on_two_processes(tiny_base: Path, tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    config = study(tiny_base, tmp_path / "one").config.model_dump(mode="json")
+    file.write_text(yaml.safe_dump(config))
+    launch = ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "ddp.yaml")]
+    command = ["-m", "personalign", "train", str(file), "INFP", "--out", str(tmp_path / "two")]
+    for _ in range(2):  # the second time there is nothing to do
+        done = subprocess.run(
+            [sys.executable, *launch, *command],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert read_card(tmp_path / "two" / "adapters" / "INFP").pairs == 2
