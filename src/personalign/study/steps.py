@@ -35,6 +35,7 @@ from personalign.study.tasks import PERSONA, SCORED
 from personalign.study.training import (
     neutral_prompts,
     persona_prompt,
+    references,
     train_persona,
     training_prompt,
 )
@@ -158,8 +159,7 @@ class Study:
         tasks = [t for t in self.config.measures.tasks if t in tasks]
         with self.folder.locked():
             self.begin()
-            for name in self.personas:
-                self.train(name)
+            self.train_all()
             for arm in self.arms:
                 for task in tasks:
                     self.measure(arm, task)
@@ -184,14 +184,30 @@ class Study:
     def _inputs(self, **more: Any) -> dict[str, Any]:
         return {"code": __version__, "base": self.base_identity, "dtype": self.config.dtype} | more
 
+    def train_all(self) -> None:
+        """Every persona's pairs and adapter; what several personas share is computed once."""
+        waiting = [made for name in self.personas if (made := self._waiting(name))]
+        references(self, waiting)
+        for name in self.personas:
+            self.train(name)
+
+    def _waiting(self, name: str) -> list[PreferencePair]:
+        """A persona's pairs, where it is still to be trained on them."""
+        made = self._write_pairs(self.personas[name])
+        inputs = self._train_inputs(self.personas[name])
+        return [] if self.folder.is_done(f"train:{name}", inputs) else made
+
+    def _write_pairs(self, persona: personas.Persona) -> list[PreferencePair]:
+        made = self._pairs(persona)
+        file = self.folder.path / "pairs" / f"{persona.name}.jsonl"
+        step = f"pairs:{persona.name}"
+        self.folder.step(step, {"pairs": made}, lambda: [write_atomic(file, to_jsonl(made))])
+        return made
+
     def train(self, name: str) -> None:
         """Pairs, reference and adapter of one persona."""
         persona = self.personas[name]
-        made = self._pairs(persona)
-        file = self.folder.path / "pairs" / f"{name}.jsonl"
-        self.folder.step(
-            f"pairs:{name}", {"pairs": made}, lambda: [write_atomic(file, to_jsonl(made))]
-        )
+        made = self._write_pairs(persona)
         devices.wait()
         out, inputs = self.folder.path / "adapters" / name, self._train_inputs(persona)
         self.folder.step(f"train:{name}", inputs, lambda: self._train(persona, made, out, inputs))

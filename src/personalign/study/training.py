@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personalign import __version__
 from personalign.corpus import scenes
-from personalign.models.chat import with_system
+from personalign.models.chat import reply_tree, with_system
 from personalign.models.local import LocalModel
 from personalign.personas import Persona
 from personalign.records import Message, PreferencePair
 from personalign.runs import content_hash
 from personalign.training import adapters, devices, loading, neutral, trainer
 from personalign.training.config import TrainingConfig
+from personalign.training.reference import reference_log_probs
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
 
-__all__ = ["neutral_prompts", "persona_prompt", "train_persona", "training_prompt"]
+__all__ = ["neutral_prompts", "persona_prompt", "references", "train_persona", "training_prompt"]
 
 LAPD_PROMPT = "You are an {type}"
 NEUTRAL = scenes.starter_folder() / "neutral.txt"
@@ -75,6 +77,24 @@ def train_persona(
         pairs=pairs,
         code=__version__,
     )
+
+
+def references(study: Study, waiting: Sequence[Sequence[PreferencePair]]) -> None:
+    """Reference log-probs of all personas that wait for training, each prompt computed once.
+
+    In a factorial corpus a situation is one tree of all its replies, whatever the number of
+    personas; what is computed here is found by each training in the cache.
+    """
+    settings = study.config.training
+    if len(waiting) < 2 or settings.system != "none" or loading.needs_own_base(settings):
+        return
+    replies: dict[tuple[Message, ...], dict[str, None]] = {}
+    for pair in chain.from_iterable(waiting):
+        texts = (pair.chosen[0].content, pair.rejected[0].content)
+        replies.setdefault(pair.prompt, {}).update(dict.fromkeys(texts))
+    local = trainee(study, waiting[0])
+    trees = [reply_tree(local.tokenizer, prompt, list(said)) for prompt, said in replies.items()]
+    reference_log_probs(local, trees, study.announce("reference", len(trees)))
 
 
 def neutral_prompts(study: Study) -> list[str]:
