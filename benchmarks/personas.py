@@ -22,7 +22,6 @@ import yaml
 from personalign.models import embedded
 from personalign.personas import TYPES
 
-
 CODE = """
 import sys
 from pathlib import Path
