@@ -95,8 +95,8 @@ def evaluate(
     Returns:
         A row for each arm, task, sample and metric, also for what could not be measured.
     """
-    models = [model(local, arm) for arm in arms]
-    with _heard(progress), redirect_stdout(io.StringIO()):  # Inspect's last words go to stdout
+    with _heard(progress), redirect_stdout(io.StringIO()):  # where Inspect greets and says goodbye
+        models = [model(local, arm) for arm in arms]
         _, headers = eval_set(
             list(tasks),
             log_dir=str(log_dir),
