@@ -44,6 +44,7 @@ def test_version_2_by_hand() -> None:
     assert emotional.score_v2(reference, answer(1, 6, 0, 7)) == pytest.approx(100 - 7.477 * near)
 
 
+@pytest.mark.slow
 def test_formulas_agree_with_lm_eval_where_it_is_installed() -> None:
     utils = pytest.importorskip("lm_eval.tasks.eq_bench.utils")
     reference = {f"emotion{k}": e for k, e in enumerate(EMOTIONS, start=1)}
