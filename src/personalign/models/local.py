@@ -164,14 +164,15 @@ class LocalModel:
         _scale(self.model, handle, strength)
         self.adapters[name] = Adapter(handle, adapter_hash(path), strength)
 
-    def use(self, adapter: str | None) -> Any:
+    def use(self, adapter: str | None) -> AbstractContextManager[Any]:
         """A context in which the model answers through one adapter, or through none."""
         if not self.adapters:
             if adapter is not None:
                 raise unknown("adapter", adapter, [])
             return nullcontext()
         if adapter is None:
-            return self.model.disable_adapter()
+            base: AbstractContextManager[Any] = self.model.disable_adapter()
+            return base
         if adapter not in self.adapters:
             raise unknown("adapter", adapter, self.adapters)
         self.model.set_adapter(self.adapters[adapter].handle)

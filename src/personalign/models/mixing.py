@@ -37,7 +37,7 @@ def mixed(model: Any, adapters: Sequence[str | None]) -> Iterator[None]:
     """
     from peft.tuners.lora import LoraLayer
 
-    layers = [m for m in model.modules() if isinstance(m, LoraLayer)]
+    layers: list[Any] = [m for m in model.modules() if isinstance(m, LoraLayer)]
     before = [vars(layer).get("forward") for layer in layers]
     try:
         for layer in layers:
@@ -80,5 +80,6 @@ def _has(layer: Any, name: str) -> bool:
 
 def _column(layer: Any, name: str, adapters: Sequence[str | None]) -> Tensor:
     """The mask's columns for one adapter, [R, r]."""
-    own = torch.tensor([float(a == name) for a in adapters]) * layer.scaling[name]
-    return own[:, None].expand(-1, layer.lora_A[name].weight.shape[0])
+    scaling: float = layer.scaling[name]
+    own = torch.tensor([scaling * (a == name) for a in adapters])
+    return own[:, None].expand(-1, len(layer.lora_A[name].weight))

@@ -143,8 +143,8 @@ def model(local: LocalModel, arm: Arm) -> Model:
     engine = adopt(local)
     name = name_of(local, _loaded(engine.local, arm), arm.system)
     given = {key: value for key, value in asdict(arm).items() if value not in (None, "")}
-    place = {"dtype": local.dtype, "device": local.device.type}
-    return get_model(f"personalign/{name}", memoize=False, **given, **place)
+    given |= {"dtype": local.dtype, "device": local.device.type}
+    return get_model(f"personalign/{name}", memoize=False, **given)
 
 
 def _loaded(local: LocalModel, arm: Arm) -> str | None:
