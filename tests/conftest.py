@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,39 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, embedded: LocalModel) ->
     LlamaForCausalLM(config).save_pretrained(path)
     embedded.tokenizer.save_pretrained(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def save_adapter() -> Callable[[Path, Path, int], Path]:
+    """Saves an adapter whose B matrices are not zero, so that it changes answers."""
+    from personalign.training.config import Lora
+    from personalign.training.trainer import with_lora
+
+    def save(base: Path, out: Path, seed: int) -> Path:
+        bare = LocalModel.load(str(base), "float32", "cpu").model
+        model = with_lora(bare, Lora(rank=4, alpha=8), 0)
+        torch.manual_seed(seed)
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.3)
+        model.save_pretrained(out)
+        return out
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def adapters(
+    tiny_base: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    save_adapter: Callable[[Path, Path, int], Path],
+) -> dict[str, Path]:
+    """Two saved adapters for the tiny Llama, `one` and `two`."""
+    folder = tmp_path_factory.mktemp("adapters")
+    return {
+        name: save_adapter(tiny_base, folder / name, seed)
+        for name, seed in (("one", 1), ("two", 2))
+    }
 
 
 @pytest.fixture

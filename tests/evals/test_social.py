@@ -11,6 +11,7 @@ import torch
 from personalign.errors import CorpusError
 from personalign.evals import social
 from personalign.models.local import LocalModel
+from personalign.records import ScoreRow
 
 
 def test_shipped_set_is_balanced() -> None:
@@ -55,6 +56,9 @@ def test_real_dev_set(shared_data: Path, embedded: LocalModel) -> None:
     items = social.read(str(shared_data / "socialiqa"))
     assert len(items) == 1954
     assert Counter(i.label for i in items) == {0: 643, 1: 654, 2: 657}
+    kinds = Counter(i.kind for i in items)
+    assert kinds["other"] / len(items) < 0.02
+    assert min(kinds[k] for k in social.KINDS) > 200
     chosen = social.choices(embedded, items[:60], None, None, "plain")
     right = sum(c == i.label for c, i in zip(chosen, items, strict=False))
     assert 15 <= right <= 40  # a model of this size is a little above chance, not at 0 or 1
@@ -68,3 +72,65 @@ def test_labels_that_do_not_fit_are_named(tmp_path: Path) -> None:
     (tmp_path / "dev-labels.lst").write_text("1\n")
     with pytest.raises(CorpusError, match=r"dev\.jsonl:1: 'answerA'"):
         social.read(str(tmp_path))
+
+
+ANSWERS = ("Knock on his door", "Complain to the courier", "Stay at home")
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("B", "B"),
+        ("b.", "B"),
+        ("(C) Stay at home", "C"),
+        ("**A**", "A"),
+        ("A. Knock on his door", "A"),
+        ("A) knock on his door", "A"),
+        ("The best answer is C.", "C"),
+        ("Answer: b", "B"),
+        ("I would say B is best here.", "B"),
+        ("A friend would say option C", "C"),
+        ("A good neighbour would stay at home.", "C"),
+        ("She would complain to the courier!", "B"),
+        ("Complain to the courier", "B"),
+        ("A or B", None),
+        ("", None),
+        ("I do not know.", None),
+        ("a friend might help", None),
+        ("D", None),
+        ("Knock on his door, or stay at home", None),
+    ],
+)
+def test_letters_are_read_tolerantly(reply: str, letter: str | None) -> None:
+    choice = social.parse_choice(reply, ANSWERS)
+    assert (None if choice is None else "ABC"[choice]) == letter
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("What will Tracy want to do next?", "want"),
+        ("What does Kai need to do before this?", "need"),
+        ("How would others feel as a result?", "react"),
+        ("How would you describe Robin?", "describe"),
+        ("Why did Jan do this?", "motive"),
+        ("What will happen to Sasha?", "effect"),
+        ("What did Jesse say?", "other"),
+    ],
+)
+def test_kinds_of_questions(question: str, kind: str) -> None:
+    assert social.kind_of(question) == kind
+
+
+def test_accuracy_by_kind_counts_what_was_measured() -> None:
+    items = social.read()[:3]
+
+    def row(sample: str, value: float | None) -> ScoreRow:
+        return ScoreRow(
+            run="r", base_model="b", persona="", condition="base", task="t", sample=sample,
+            cluster=sample, metric="correct", value=value,
+            state="unparsed" if value is None else "ok",
+        )  # fmt: skip
+
+    rows = [row(items[0].id, 1.0), row(items[1].id, 0.0), row(items[2].id, None)]
+    assert social.accuracy_by_kind(rows, items) == {items[0].kind: (1, 2)}

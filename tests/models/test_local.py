@@ -14,29 +14,15 @@ from personalign.models.chat import completion_tokens, prompt_tokens, reply_tree
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.sampling import SeededGumbel
 from personalign.records import Message
-from personalign.training.config import Lora
-from personalign.training.trainer import with_lora
 
 HELLO = (Message(role="user", content="Hello there"),)
 
 
-def save_adapter(base: Path, out: Path, seed: int) -> Path:
-    """An adapter whose B matrices are not zero, so that it changes answers."""
-    model = with_lora(LocalModel.load(str(base), "float32", "cpu").model, Lora(rank=4, alpha=8), 0)
-    torch.manual_seed(seed)
-    for name, weight in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.3)
-    model.save_pretrained(out)
-    return out
-
-
 @pytest.fixture(scope="module")
-def two(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalModel:
+def two(tiny_base: Path, adapters: dict[str, Path]) -> LocalModel:
     local = LocalModel.load(str(tiny_base), "float32", "cpu")
-    folder = tmp_path_factory.mktemp("adapters")
-    for name, seed in (("one", 1), ("two", 2)):
-        local.add_adapter(name, save_adapter(tiny_base, folder / name, seed))
+    for name, folder in adapters.items():
+        local.add_adapter(name, folder)
     return local
 
 
@@ -77,6 +63,50 @@ def test_seed_decides_and_batch_does_not(two: LocalModel) -> None:
     assert all(0 < g.tokens <= 12 for g in first)
 
 
+def test_a_mixed_batch_scores_as_its_adapters_do(two: LocalModel) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]] * 4)
+    names = ["one", None, "two", "one"]
+    with torch.no_grad():
+        with two._answering(names):
+            mixed = two.model(ids).logits
+        for row, name in enumerate(names):
+            with two.use(name):
+                alone = two.model(ids[:1]).logits[0]
+            torch.testing.assert_close(mixed[row], alone, atol=1e-5, rtol=1e-5)
+    assert (mixed[0] - mixed[2]).abs().max() > 0.01
+    with two.use("two"), torch.no_grad():  # nothing of the mixture stays
+        torch.testing.assert_close(two.model(ids).logits[3], mixed[2], atol=1e-5, rtol=1e-5)
+
+
+def test_a_reply_ends_before_a_stop_text_and_says_why(two: LocalModel) -> None:
+    long = two.generate(prompts(3), [None] * 3, Sampling(16, 1.0), [0, 1, 2])
+    assert [g.ended for g in long] == ["length"] * 3
+    stop = long[0].text[3:6]
+    cut = two.generate(prompts(3), [None] * 3, Sampling(16, 1.0, stop=(stop,)), [0, 1, 2])
+    assert cut[0].text == long[0].text[: long[0].text.index(stop)].strip()
+    assert cut[0].ended == "stop"
+    assert cut[0].tokens < long[0].tokens
+    assert [g.text for g in cut[1:]] == [g.text.split(stop)[0].strip() for g in long[1:]]
+
+
+def test_top_k_of_one_is_greedy(two: LocalModel) -> None:
+    greedy = two.generate(prompts(3), ["one"] * 3, Sampling(8), [1, 2, 3])
+    drawn = two.generate(prompts(3), ["one"] * 3, Sampling(8, 1.5, top_k=1), [1, 2, 3])
+    assert [g.text for g in greedy] == [g.text for g in drawn]
+
+
+def test_an_adapters_hash_covers_what_scales_it(
+    adapters: dict[str, Path], tmp_path: Path, tiny: LocalModel
+) -> None:
+    louder = tmp_path / "louder"
+    shutil.copytree(adapters["one"], louder)
+    settings = louder / "adapter_config.json"
+    settings.write_text(settings.read_text().replace('"lora_alpha": 8', '"lora_alpha": 16'))
+    tiny.add_adapter("one", adapters["one"])
+    tiny.add_adapter("louder", louder)
+    assert tiny.adapters["one"].digest != tiny.adapters["louder"].digest
+
+
 def test_gumbel_draws_from_the_softmax() -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
     n = 20_000
@@ -85,8 +115,10 @@ def test_gumbel_draws_from_the_softmax() -> None:
     torch.testing.assert_close(seen, logits.softmax(-1), atol=0.012, rtol=0)
 
 
-def test_strength_scales_the_update(tiny_base: Path, tmp_path: Path, tiny: LocalModel) -> None:
-    folder = save_adapter(tiny_base, tmp_path / "a", 3)
+def test_strength_scales_the_update(
+    adapters: dict[str, Path], tmp_path: Path, tiny: LocalModel
+) -> None:
+    folder = adapters["one"]
     halved = tmp_path / "halved"
     shutil.copytree(folder, halved)
     weights = load_file(folder / "adapter_model.safetensors")

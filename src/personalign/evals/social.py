@@ -1,30 +1,67 @@
 """Social reasoning: a situation, a question, three answers of which one is best.
 
 The rule is the one of SocialIQA (Sap et al. 2019, arXiv 1904.09728) as lm-eval's task
-`social_iqa` scores it: the answer with the highest summed log-prob. The set that is shipped was
-written for this project and is never reported under the benchmark's name.
+`social_iqa` scores it: the answer with the highest summed log-prob. Beside it the answer that a
+model gives in words, read by a tolerant parser; that prompt is our own. The set that is shipped
+was written for this project and is never reported under the benchmark's name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.model import GenerateConfig
+from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer, stderr
+from inspect_ai.solver import TaskState, generate
 from pydantic import Field, model_validator
 
 from personalign.errors import CorpusError
+from personalign.evals.choices import chosen, tree_choice
 from personalign.models.chat import reply_tree, with_system
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
-from personalign.records import Message, Record, read_jsonl
+from personalign.records import Message, Record, ScoreRow, read_jsonl
 
-__all__ = ["STARTER", "SocialItem", "choices", "plain_tree", "read", "task_name"]
+__all__ = [
+    "STARTER",
+    "SocialItem",
+    "accuracy_by_kind",
+    "choices",
+    "kind_of",
+    "parse_choice",
+    "plain_tree",
+    "read",
+    "social",
+    "social_generate",
+    "task_name",
+]
 
 STARTER = "starter"
 PROMPT = "{context} {question}\nAnswer in a few words."
+LETTERS = "ABCDEFGH"
+ASK = """{context} {question}
+
+{answers}
+
+Which answer is best? Reply with its letter only."""
+MAX_TOKENS = 24
+KINDS = {
+    "want": r"\bwants? to do\b|\bwill .* want\b",
+    "need": r"\bneeds? to\b",
+    "react": r"\bfeels?\b",
+    "describe": r"\bdescribe\b",
+    "motive": r"^why\b",
+    "effect": r"\bhappen\b|\bwill .* do\b",
+}
+"""Kind of question → what its wording shows; the six kinds of SocialIQA's relations."""
 
 
 class SocialItem(Record):
@@ -92,9 +129,20 @@ def _from_hub() -> Iterator[SocialItem]:
 
 
 def _item(name: str, row: Any, label: int) -> SocialItem:
-    answers = (row["answerA"], row["answerB"], row["answerC"])
-    context, question = row["context"], row["question"]
-    return SocialItem(id=name, context=context, question=question, answers=answers, label=label)
+    return SocialItem(
+        id=name,
+        context=row["context"],
+        question=row["question"],
+        answers=(row["answerA"], row["answerB"], row["answerC"]),
+        label=label,
+        kind=kind_of(row["question"]),
+    )
+
+
+def kind_of(question: str) -> str:
+    """What a question asks for: want, need, react, describe, motive, effect, or `other`."""
+    text = question.lower()
+    return next((kind for kind, shown in KINDS.items() if re.search(shown, text)), "other")
 
 
 def plain_tree(tokenizer: Any, item: SocialItem, before: str = "") -> Tree:
@@ -130,3 +178,94 @@ def choices(
 def _prompt(item: SocialItem, system: str | None) -> tuple[Message, ...]:
     text = PROMPT.format(context=item.context, question=item.question)
     return with_system([Message(role="user", content=text)], system)
+
+
+def parse_choice(reply: str, answers: Sequence[str]) -> int | None:
+    """The index of the answer that a reply names, or None where it names none or several.
+
+    Taken in turn: a letter that stands alone at the start (`B`, `(b)`, `B.`, `**B**`), letters
+    after the word "answer" or "option", capital letters that stand alone, and answers that are
+    quoted whole.
+    """
+    letters = LETTERS[: len(answers)]
+    text, article = reply.strip(), r"(?!\s+(?!or\b|and\b|is\b)(?-i:[a-z]))"  # "a friend would"
+    start = re.findall(rf"\A[\W_]*([{letters}])(?:[^\sa-z0-9'’]|\s*\n|\s*\Z)", text, re.I)
+    named = rf"\b(?:answer|option|choice)\b\W*(?:is\W+)?([{letters}])\b(?!['’]){article}"
+    after = re.findall(named, text, re.I)
+    alone = re.findall(rf"\b(?:A{article}|[B-{letters[-1]}])\b(?!['’])", text)
+    for found in (start, after, alone):
+        if said := {letter.upper() for letter in found}:
+            return letters.index(said.pop()) if len(said) == 1 else None
+    quoted = [k for k, a in enumerate(answers) if a.strip(" .").lower() in text.lower()]
+    return quoted[0] if len(quoted) == 1 else None
+
+
+def accuracy_by_kind(
+    rows: Iterable[ScoreRow], items: Sequence[SocialItem]
+) -> dict[str, tuple[int, int]]:
+    """Kind of question → right answers and measured ones, among rows of the metric `correct`."""
+    kinds = {item.id: item.kind for item in items}
+    values = defaultdict(list)
+    for row in rows:
+        if row.metric == "correct" and row.value is not None:
+            values[kinds[row.sample]].append(row.value)
+    return {kind: (int(sum(v)), len(v)) for kind, v in sorted(values.items())}
+
+
+@task
+def social(source: str = STARTER) -> Task:
+    """SocialIQA by log-prob: the likeliest of three answers, for models `personalign/...`.
+
+    Args:
+        source: `starter`, `hub`, a file or SocialIQA's folder; see `read`.
+    """
+    return Task(
+        name=task_name(source),
+        dataset=[_sample(item, PROMPT) for item in read(source)],
+        solver=tree_choice(),
+        scorer=correct(parse=False),
+        metadata={"metrics": ["correct"]},
+    )
+
+
+@task
+def social_generate(source: str = STARTER) -> Task:
+    """SocialIQA in words: the model writes a letter; replies without one are `unparsed`.
+
+    Args:
+        source: `starter`, `hub`, a file or SocialIQA's folder; see `read`.
+    """
+    return Task(
+        name=f"{task_name(source)}-generate",
+        dataset=[_sample(item, ASK) for item in read(source)],
+        solver=generate(),
+        scorer=correct(parse=True),
+        config=GenerateConfig(max_tokens=MAX_TOKENS, temperature=0.0),
+        metadata={"metrics": ["correct"]},
+    )
+
+
+def _sample(item: SocialItem, ask: str) -> Sample:
+    answers = "\n".join(f"{x}. {a}" for x, a in zip(LETTERS, item.answers, strict=False))
+    text = ask.format(context=item.context, question=item.question, answers=answers)
+    return Sample(
+        id=item.id,
+        input=text,
+        choices=list(item.answers),
+        target=LETTERS[item.label],
+        metadata={"kind": item.kind},
+    )
+
+
+@scorer(metrics=[mean(), stderr(), grouped(mean(), "kind", all=False)])
+def correct(parse: bool) -> Scorer:
+    """1 for the best answer, 0 for another; unscored where a reply names none."""
+
+    async def score(state: TaskState, target: Target) -> Score:
+        answers = [choice.value for choice in state.choices]
+        choice = parse_choice(state.output.completion, answers) if parse else chosen(state)
+        if choice is None:
+            return Score.unscored(reason="invalid_response_format", answer=state.output.completion)
+        return Score(value=float(LETTERS[choice] == target.text), answer=LETTERS[choice])
+
+    return score

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,14 +15,22 @@ from personalign.errors import InputError, ModelError, unknown
 from personalign.models import embedded
 from personalign.models.chat import prompt_tokens
 from personalign.models.folding import fold
+from personalign.models.mixing import mixed
 from personalign.models.provenance import check_base
 from personalign.models.trees import Tree, check_servable, score_trees
 from personalign.records import Message
-from personalign.runs import file_hash
+from personalign.runs import content_hash, file_hash
 
-__all__ = ["Adapter", "Generation", "LocalModel", "Sampling", "best_device", "best_dtype"]
+__all__ = [
+    "Adapter",
+    "Generation",
+    "LocalModel",
+    "Sampling",
+    "adapter_hash",
+    "best_device",
+    "best_dtype",
+]
 
-BASE = "__base__"  # PEFT's own name for "no adapter" in a mixed batch
 MAX_STRENGTH = 2.0
 
 
@@ -41,25 +49,31 @@ def best_dtype(device: str) -> torch.dtype:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How replies are drawn. Temperature 0 is greedy; `top_p` in (0, 1]; counts in tokens."""
+    """How replies are drawn. Temperature 0 is greedy; `top_p` in (0, 1]; counts in tokens.
+
+    `top_k` 0 keeps all tokens; a reply ends before the first of the texts in `stop`.
+    """
 
     max_new_tokens: int = 64
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A drawn reply, the number of tokens in it, and the seed it was drawn with."""
+    """A drawn reply, the number of tokens in it, the seed it was drawn with, and why it ended."""
 
     text: str
     tokens: int
     seed: int
+    ended: Literal["stop", "length"] = "stop"
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A loaded adapter: PEFT's name for it, a hash of its weights, its strength from 0 to 2."""
+    """A loaded adapter: PEFT's name for it, a hash of its files, its strength from 0 to 2."""
 
     handle: str
     digest: str
@@ -152,17 +166,17 @@ class LocalModel:
         self.model.eval().requires_grad_(False)
         _scale(self.model, handle, strength)
         fold(self.model)
-        digest = file_hash(path / "adapter_model.safetensors")[:16]
-        self.adapters[name] = Adapter(handle, digest, strength)
+        self.adapters[name] = Adapter(handle, adapter_hash(path), strength)
 
-    def use(self, adapter: str | None) -> Any:
+    def use(self, adapter: str | None) -> AbstractContextManager[Any]:
         """A context in which the model answers through one adapter, or through none."""
         if not self.adapters:
             if adapter is not None:
                 raise unknown("adapter", adapter, [])
             return nullcontext()
         if adapter is None:
-            return self.model.disable_adapter()
+            base: AbstractContextManager[Any] = self.model.disable_adapter()
+            return base
         if adapter not in self.adapters:
             raise unknown("adapter", adapter, self.adapters)
         self.model.set_adapter(self.adapters[adapter].handle)
@@ -197,7 +211,7 @@ class LocalModel:
         order = sorted(range(len(prompts)), key=lambda i: len(tokens[i]))
         for start in range(0, len(order), batch):
             part = order[start : start + batch]
-            replies = self._generate(
+            replies = self.draw(
                 [tokens[i] for i in part],
                 [adapters[i] for i in part],
                 sampling,
@@ -208,20 +222,21 @@ class LocalModel:
             progress(len(part))
         return [g for g in out if g is not None]
 
-    def _generate(
+    def draw(
         self,
         prompts: Sequence[tuple[int, ...]],
         adapters: Sequence[str | None],
         sampling: Sampling,
         seeds: Sequence[int],
     ) -> list[Generation]:
+        """Replies to prompts given as tokens, all in one batch; see `generate`."""
         from personalign.models.sampling import processors
 
-        pad = self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or 0
+        pad = self._pad
         width = max(map(len, prompts))
         ids = torch.tensor([(pad,) * (width - len(p)) + p for p in prompts], device=self.device)
         seen = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
-        with torch.inference_mode(), self._mixed(adapters) as how:
+        with torch.inference_mode(), self._answering(adapters):
             full = self.model.generate(
                 input_ids=ids,
                 attention_mask=seen.to(self.device),
@@ -232,21 +247,24 @@ class LocalModel:
                 top_k=None,
                 pad_token_id=pad,
                 eos_token_id=self._stops(),
-                logits_processor=processors(sampling.temperature, sampling.top_p, seeds),
-                **how,
+                logits_processor=processors(sampling, seeds),
+                stop_strings=list(sampling.stop) or None,
+                tokenizer=self.tokenizer,
             )
-        return [self._decode(row[width:].tolist(), s) for row, s in zip(full, seeds, strict=True)]
+        rows = (row[width:].tolist() for row in full)
+        return [self._decode(row, sampling, s) for row, s in zip(rows, seeds, strict=True)]
 
-    @contextmanager
-    def _mixed(self, adapters: Sequence[str | None]) -> Iterator[dict[str, Any]]:
-        """What `generate` needs to know for these adapters, one a request."""
+    def _answering(self, adapters: Sequence[str | None]) -> AbstractContextManager[Any]:
+        """A context in which row b of a batch is answered through `adapters[b]`."""
         if len(set(adapters)) == 1:
-            with self.use(adapters[0]):
-                yield {}
-            return
+            return self.use(adapters[0])
         if missing := [a for a in adapters if a and a not in self.adapters]:
             raise unknown("adapter", missing[0], self.adapters)
-        yield {"adapter_names": [self.adapters[a].handle if a else BASE for a in adapters]}
+        return mixed(self.model, [self.adapters[a].handle if a else None for a in adapters])
+
+    @property
+    def _pad(self) -> int:
+        return self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or 0
 
     def _stops(self) -> list[int]:
         end = self.model.generation_config.eos_token_id
@@ -255,11 +273,20 @@ class LocalModel:
             known.append(self.tokenizer.eos_token_id)
         return sorted(set(known))
 
-    def _decode(self, tokens: list[int], seed: int) -> Generation:
-        stops = set(self._stops())
-        length = next((i for i, t in enumerate(tokens) if t in stops), len(tokens))
-        text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
-        return Generation(text.strip(), length, seed)
+    def _decode(self, tokens: list[int], sampling: Sampling, seed: int) -> Generation:
+        ends = {*self._stops(), self._pad}  # a row that is done before its batch is padded
+        length = next((i for i, t in enumerate(tokens) if t in ends), len(tokens))
+        text: str = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        cuts = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
+        whole = length < sampling.max_new_tokens or bool(cuts)
+        text = text[: min(cuts, default=len(text))].strip()
+        return Generation(text, length, seed, "stop" if whole else "length")
+
+
+def adapter_hash(path: Path) -> str:
+    """What an adapter's answers depend on: its weights, and the settings that scale them."""
+    files = ("adapter_model.safetensors", "adapter_config.json")
+    return content_hash([file_hash(path / f) for f in files])[:16]
 
 
 def _scale(model: Any, name: str, strength: float) -> None:

@@ -8,12 +8,15 @@ processed scores is sampling, and one seed per row makes a draw independent of i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper
-from transformers.generation import TopPLogitsWarper
+from transformers.generation import TopKLogitsWarper, TopPLogitsWarper
+
+if TYPE_CHECKING:
+    from personalign.models.local import Sampling
 
 __all__ = ["SeededGumbel", "processors"]
 
@@ -33,11 +36,13 @@ class SeededGumbel(LogitsProcessor):
         return noisy
 
 
-def processors(temperature: float, top_p: float, seeds: Sequence[int]) -> LogitsProcessorList:
+def processors(sampling: Sampling, seeds: Sequence[int]) -> LogitsProcessorList:
     """Processors under which greedy decoding draws each row with its own seed."""
-    if temperature == 0:
+    if sampling.temperature == 0:
         return LogitsProcessorList()
-    steps: list[Any] = [TemperatureLogitsWarper(temperature)]
-    if top_p < 1:
-        steps.append(TopPLogitsWarper(top_p))
+    steps: list[Any] = [TemperatureLogitsWarper(sampling.temperature)]
+    if sampling.top_k:
+        steps.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        steps.append(TopPLogitsWarper(sampling.top_p))
     return LogitsProcessorList([*steps, SeededGumbel(seeds)])

@@ -1,0 +1,280 @@
+"""Emotional understanding: how strongly a character feels each of four emotions (EQ-Bench).
+
+The two formulas are the benchmark's. Version 1 (Paech 2023, arXiv 2312.06281, section 3) brings
+an answer to a sum of ten and takes its distance from the reference off ten. Version 2 (the
+benchmark's site, "EQ-Bench v2") leaves answers as they are, forgives small differences by an
+S-shaped curve, and is scaled so that random answers score about 0. Both are given in percent: the
+reference scores 100, and a score may be negative. An answer has a first pass, a critique and
+revised scores; each pass is scored by itself, and the share that could be read stands beside it.
+
+A benchmark item brings its own prompt in the data file. For the shipped set the prompt is ours
+and asks for the same format.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.model import GenerateConfig
+from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
+from inspect_ai.solver import TaskState, generate
+from pydantic import Field, ValidationError, model_validator
+
+from personalign.errors import CorpusError, InputError
+from personalign.records import Record, read_jsonl
+
+__all__ = [
+    "METRICS",
+    "STARTER",
+    "EmotionalItem",
+    "eq_bench",
+    "parse",
+    "read",
+    "score_v1",
+    "score_v2",
+    "task_name",
+]
+
+STARTER = "starter"
+FILES = {1: "eq_bench_v1_questions_60.json", 2: "eq_bench_v2_questions_171.json"}
+HUB = "pbevan11/EQ-Bench"
+END = "[End of answer]"
+MAX_TOKENS = 600
+PASSES = ("first", "revised")
+METRICS = tuple(f"{p}_{m}" for p in PASSES for m in ("v1", "v2", "parsed"))
+"""`first_v1`, `first_v2`, `revised_v1`, `revised_v2` in percent; `…_parsed` is 1 or 0."""
+PROMPT = """Read this conversation.
+
+{dialogue}
+
+How does {character} feel when it ends? Rate each of these emotions from 0 (not felt at all) to 10 \
+(as strong as can be): {emotions}. Rate them once, write a short critique of your ratings, then \
+rate them again. Keep to this form and write nothing else:
+
+First pass scores:
+{lines}
+
+Critique: <what you overlooked>
+
+Revised scores:
+{lines}
+
+[End of answer]
+"""
+
+
+class EmotionalItem(Record):
+    """One item: its prompt, and the reference of each formula as emotion → score from 0 to 10."""
+
+    id: str
+    prompt: str = Field(min_length=1)
+    sum_to_ten: dict[str, float]
+    full_scale: dict[str, float]
+
+    @model_validator(mode="after")
+    def _same_emotions(self) -> EmotionalItem:
+        if len(self.full_scale) != 4 or set(self.full_scale) != set(self.sum_to_ten):
+            raise ValueError(f"not four emotions: {', '.join(self.full_scale)}")
+        if sum(self.sum_to_ten.values()) <= 0:
+            raise ValueError("a reference without any emotion")
+        return self
+
+
+def task_name(source: str, version: int) -> str:
+    """The name under which results are reported: the shipped set has its own."""
+    return "starter-emotional" if source == STARTER else f"eq-bench-v{version}"
+
+
+def read(source: str = STARTER, version: Literal[1, 2] = 2) -> list[EmotionalItem]:
+    """Items of the shipped set, of EQ-Bench's folder or one of its files, or of the Hub.
+
+    Args:
+        source: `starter`, a folder with the benchmark's two JSON files, one such file, or `hub`
+            (version 2 only; needs the extra `hub` and a network).
+        version: Which of a folder's files: 1 (60 items) or 2 (171 items).
+
+    Raises:
+        CorpusError: naming file and item.
+        InputError: where the version does not exist, or not there.
+    """
+    if version not in FILES:
+        raise InputError(f"EQ-Bench version {version}", "choose 1 or 2")
+    if source == STARTER:
+        return _starter()
+    if source == "hub":
+        return list(_from_hub(version))
+    path = Path(source)
+    return list(_from_file(path / FILES[version] if path.is_dir() else path))
+
+
+class _Scene(Record):
+    id: str
+    dialogue: str
+    character: str
+    emotions: tuple[str, ...]
+    reference: dict[str, float]
+
+
+def _starter() -> list[EmotionalItem]:
+    folder = Path(str(resources.files("personalign.evals")))
+    return [
+        EmotionalItem(
+            id=scene.id,
+            prompt=PROMPT.format(
+                dialogue=scene.dialogue,
+                character=scene.character,
+                emotions=", ".join(scene.emotions),
+                lines="\n".join(f"{e.capitalize()}: <score>" for e in scene.emotions),
+            ),
+            sum_to_ten=_to_ten(scene.reference),
+            full_scale=scene.reference,
+        )
+        for scene in read_jsonl(folder / "starter" / "emotional.jsonl", _Scene)
+    ]
+
+
+def _from_file(path: Path) -> Iterator[EmotionalItem]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise CorpusError(f"cannot read {path}: {e.strerror}", "name EQ-Bench's folder") from e
+    except ValueError as e:
+        raise CorpusError(f"{path} is not JSON: {e}", "name EQ-Bench's folder") from e
+    for number, row in data.items():
+        try:
+            yield _item(f"{path.stem.split('_questions')[0].replace('_', '-')}-{number}", row)
+        except (KeyError, ValueError, TypeError) as e:
+            first = e.errors()[0]["msg"] if isinstance(e, ValidationError) else e
+            raise CorpusError(f"{path}, item {number}: {first}", "mend the item") from e
+
+
+def _from_hub(version: int) -> Iterator[EmotionalItem]:
+    import datasets
+
+    if version != 2:
+        raise InputError("version 1 is not on the Hub", "name a folder with its file")
+    keys = ("reference_answer", "reference_answer_fullscale")
+    for number, row in enumerate(datasets.load_dataset(HUB, split="validation"), start=1):
+        answers = {key: ast.literal_eval(row[key]) for key in keys}  # Python literals in strings
+        yield _item(f"eq-bench-v2-{number}", {"prompt": row["prompt"], **answers})
+
+
+def _item(name: str, row: Mapping[str, Any]) -> EmotionalItem:
+    def reference(key: str) -> dict[str, float]:
+        answer = row[key]
+        return {answer[f"emotion{k}"]: float(answer[f"emotion{k}_score"]) for k in range(1, 5)}
+
+    return EmotionalItem(
+        id=name,
+        prompt=row["prompt"],
+        sum_to_ten=reference("reference_answer"),
+        full_scale=reference("reference_answer_fullscale"),
+    )
+
+
+def parse(reply: str, emotions: Sequence[str]) -> dict[str, dict[str, float] | None]:
+    """Pass (`first`, `revised`) → emotion → score, or None where a pass cannot be read.
+
+    Tolerant of bullets, bold type, `/10`, other separators and anything in between; but all four
+    emotions must have a number from 0 to 10. The revised pass begins at the last line that says
+    "revised"; what stands before it is the first.
+    """
+    heading = list(re.finditer(r"^\W*revised\b.*$", reply, re.I | re.M))
+    cut = heading[-1] if heading else None
+    first = reply[: cut.start()] if cut else reply
+    return {
+        "first": _scores(first, emotions),
+        "revised": _scores(reply[cut.start() :], emotions) if cut else None,
+    }
+
+
+def _scores(text: str, emotions: Sequence[str]) -> dict[str, float] | None:
+    found = {}
+    for emotion in emotions:
+        line = rf"^[\W\d]*{re.escape(emotion)}\b[^\w\n]*?(-?\d+(?:\.\d+)?)(?:\s*/\s*10)?\b"
+        if (match := re.search(line, text, re.I | re.M)) and 0 <= float(match[1]) <= 10:
+            found[emotion] = float(match[1])
+    return found if len(found) == len(emotions) else None
+
+
+def score_v1(reference: Mapping[str, float], answer: Mapping[str, float]) -> float | None:
+    """Percent by version 1's formula, 10 − Σ|d| after bringing the answer to a sum of ten.
+
+    None where the answer feels nothing at all, which cannot be brought to any sum.
+    """
+    if sum(answer.values()) <= 0:
+        return None
+    scaled = _to_ten(answer)
+    return 10 * (10 - sum(abs(scaled[e] - reference[e]) for e in reference))
+
+
+def score_v2(reference: Mapping[str, float], answer: Mapping[str, float]) -> float:
+    """Percent by version 2's formula, 10 − 0.7477·Σf(d), f an S-curve up to 5 and d beyond."""
+    return 10 * (10 - 0.7477 * sum(_eased(abs(answer[e] - reference[e])) for e in reference))
+
+
+def _eased(difference: float) -> float:
+    if difference == 0 or difference > 5:
+        return difference
+    return 6.5 / (1 + math.exp(-1.2 * (difference - 4)))
+
+
+def _to_ten(scores: Mapping[str, float]) -> dict[str, float]:
+    total = sum(scores.values())
+    return {emotion: 10 * score / total for emotion, score in scores.items()}
+
+
+def measure(item: EmotionalItem, reply: str) -> dict[str, float]:
+    """All of `METRICS` for one reply; NaN where a pass could not be read."""
+    values: dict[str, float] = {}
+    for name, answer in parse(reply, list(item.full_scale)).items():
+        by_sum = score_v1(item.sum_to_ten, answer) if answer else None
+        values[f"{name}_v1"] = math.nan if by_sum is None else by_sum
+        values[f"{name}_v2"] = score_v2(item.full_scale, answer) if answer else math.nan
+        values[f"{name}_parsed"] = float(answer is not None)
+    return values
+
+
+@task
+def eq_bench(
+    source: str = STARTER, version: Literal[1, 2] = 2, max_tokens: int = MAX_TOKENS
+) -> Task:
+    """EQ-Bench, first pass and revised, by both formulas, with the parse rate.
+
+    Args:
+        source: `starter`, EQ-Bench's folder or file, or `hub`; see `read`.
+        version: 1 or 2.
+        max_tokens: Longest answer; the benchmark's own runs allow 1000.
+    """
+    return Task(
+        name=task_name(source, version),
+        dataset=[
+            Sample(id=item.id, input=item.prompt, metadata={"item": item.model_dump()})
+            for item in read(source, version)
+        ],
+        solver=generate(),
+        scorer=eq_score(),
+        config=GenerateConfig(max_tokens=max_tokens, temperature=0.0, stop_seqs=[END]),
+        metadata={"metrics": list(METRICS)},
+    )
+
+
+@scorer(metrics={"*": [mean(), stderr()]})
+def eq_score() -> Scorer:
+    """Both formulas on both passes, and whether each pass could be read."""
+
+    async def score(state: TaskState, target: Target) -> Score:
+        values = measure(EmotionalItem(**state.metadata["item"]), state.output.completion)
+        missing = any(math.isnan(v) for v in values.values())
+        return Score(value=values, reason="invalid_response_format" if missing else None)
+
+    return score

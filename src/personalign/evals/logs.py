@@ -1,0 +1,126 @@
+"""From Inspect's logs to `ScoreRow`s: every sample and every metric, whatever became of it.
+
+A scorer gives a `Score` whose value is a number, or a mapping from metric to number. What could
+not be measured is NaN there, and the score's `reason`, in Inspect's own words, says why:
+
+    refusal -> refused            invalid_response_format, no_response -> unparsed
+    grader_failed -> judge_error  scoring_failed -> error
+
+A sample that raised, or that an interrupted evaluation never reached, is in state `error` in
+every metric that the task names in its metadata under `metrics`. A sample's metadata may name
+its `cluster`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from inspect_ai.log import EvalLog, EvalSample
+from inspect_ai.scorer import Score, value_to_float
+
+from personalign.models.provider import base_of
+from personalign.records import Condition, ScoreRow, State
+
+__all__ = ["STATES", "errors", "rows"]
+
+STATES: dict[str, State] = {
+    "refusal": "refused",
+    "invalid_response_format": "unparsed",
+    "no_response": "unparsed",
+    "grader_failed": "judge_error",
+    "scoring_failed": "error",
+}
+"""Inspect's reason for a missing score → our state."""
+
+_number = value_to_float()
+
+
+def rows(log: EvalLog, run: str) -> list[ScoreRow]:
+    """All measurements of one log, in the order of samples, epochs and metrics.
+
+    Args:
+        log: A log with its samples.
+        run: The run's name, for the table.
+    """
+    samples = {(str(s.id), s.epoch): s for s in log.samples or []}
+    metrics = _metrics(log, samples.values())
+    arm = log.eval.model_args
+    condition = arm.get("condition", "base")
+    return [
+        ScoreRow(
+            run=run,
+            base_model=base_of(log.eval.model),
+            persona=arm.get("persona", ""),
+            condition=condition if condition in get_args(Condition) else "base",
+            task=log.eval.task,
+            sample=name,
+            cluster=_cluster(sample, name),
+            epoch=number - 1,
+            metric=metric,
+            value=value,
+            state=state,
+        )
+        for (name, number), sample in _planned(log, samples).items()
+        for metric, (value, state) in _measured(sample, metrics).items()
+    ]
+
+
+def errors(log: EvalLog) -> dict[str, str]:
+    """Samples that raised, with the first line of their error."""
+    return {
+        f"{s.id} (epoch {s.epoch})": s.error.message.strip().splitlines()[0]
+        for s in log.samples or []
+        if s.error is not None
+    }
+
+
+def _planned(
+    log: EvalLog, samples: Mapping[tuple[str, int], EvalSample]
+) -> dict[tuple[str, int], EvalSample | None]:
+    """What the log holds, and `None` for what it should hold and does not."""
+    ids = [str(i) for i in log.eval.dataset.sample_ids or []]
+    epochs = range(1, (log.eval.config.epochs or 1) + 1)
+    planned = [(name, number) for name in ids for number in epochs]
+    return {key: samples.get(key) for key in [*planned, *samples]}
+
+
+def _metrics(log: EvalLog, samples: Any) -> list[str]:
+    named = (log.eval.metadata or {}).get("metrics")
+    seen = [m for s in samples for name, score in _scores(s) for m in _values(name, score)]
+    return list(dict.fromkeys([*(named or ()), *seen]))
+
+
+def _cluster(sample: EvalSample | None, name: str) -> str:
+    return str(sample.metadata.get("cluster", name)) if sample else name
+
+
+def _scores(sample: EvalSample) -> Iterator[tuple[str, Score]]:
+    return iter((sample.scores or {}).items())
+
+
+def _values(name: str, score: Score) -> dict[str, Any]:
+    """Metric → raw value; a score that is NaN as a whole names no metric."""
+    if isinstance(score.value, Mapping):
+        return dict(score.value)
+    missing = isinstance(score.value, float) and math.isnan(score.value)
+    return {} if missing and score.reason else {name: score.value}
+
+
+def _measured(
+    sample: EvalSample | None, metrics: list[str]
+) -> dict[str, tuple[float | None, State]]:
+    """Metric → value and state, for all metrics of the task."""
+    if sample is None or sample.error is not None or not sample.scores:
+        return dict.fromkeys(metrics, (None, "error"))
+    scores = list(_scores(sample))
+    reasons = [STATES.get(score.reason, "error") for _, score in scores if score.reason]
+    missing: tuple[float | None, State] = (None, reasons[0] if reasons else "error")
+    found = dict.fromkeys(metrics, missing)
+    for name, score in scores:
+        state: State = STATES.get(score.reason or "", "error")
+        for metric, raw in _values(name, score).items():
+            value = math.nan if raw is None else _number(raw)
+            found[metric] = (None, state) if math.isnan(value) else (value, "ok")
+    return found

@@ -1,0 +1,26 @@
+"""What Inspect finds under `personalign`: the model provider and every task.
+
+Named in `pyproject.toml` as an entry point, so that `inspect eval personalign/social --model
+personalign/embedded` works wherever the package is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from inspect_ai import Task
+
+from personalign.evals.emotion_bench import emotion_bench
+from personalign.evals.emotional import eq_bench
+from personalign.evals.social import social, social_generate
+from personalign.models.provider import personalign
+
+__all__ = ["TASKS", "personalign"]
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "emotion_bench": emotion_bench,
+    "eq_bench": eq_bench,
+    "social": social,
+    "social_generate": social_generate,
+}
+"""Tasks by the name that `inspect eval personalign/<name>` and a study file use."""

@@ -1,0 +1,133 @@
+"""Several tasks for several arms of one base, in one go, with logs that `inspect view` opens.
+
+The same call again does only what is missing: tasks without a log, and of the others the samples
+that were not reached or that raised. All arms are asked at the same time, so that one batch of
+the engine holds replies through different adapters.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from inspect_ai import Task, eval_set
+from inspect_ai.hooks import Hooks, SampleEnd, hooks
+from inspect_ai.log import EvalLog, read_eval_log
+
+from personalign.errors import RunError, unknown
+from personalign.evals.logs import errors, rows
+from personalign.evals.registry import TASKS
+from personalign.models.engine import BATCH
+from personalign.models.local import LocalModel
+from personalign.models.provider import Arm, model
+from personalign.records import ScoreRow
+
+__all__ = ["evaluate", "failures", "planned", "tasks_named"]
+
+LOG_EVERY = 8  # samples; what a killed evaluation may lose of each task
+
+_listener: list[Callable[[int], None]] = []
+
+
+@hooks(name="progress", description="Tells personalign how many samples are done.")
+class _Progress(Hooks):
+    def enabled(self) -> bool:
+        return bool(_listener)
+
+    async def on_sample_end(self, data: SampleEnd) -> None:
+        for tick in _listener:
+            tick(1)
+
+
+@contextmanager
+def _heard(progress: Callable[[int], None]) -> Iterator[None]:
+    _listener.append(progress)
+    try:
+        yield
+    finally:
+        _listener.remove(progress)
+
+
+def tasks_named(names: Sequence[str], args: Mapping[str, Mapping[str, Any]] = {}) -> list[Task]:
+    """Tasks by name, each with its own arguments where `args` has some.
+
+    Raises:
+        InputError: for a name that is not in `TASKS`, with the nearest one.
+    """
+    for name in [*names, *args]:
+        if name not in TASKS:
+            raise unknown("task", name, TASKS)
+    return [TASKS[name](**args.get(name, {})) for name in names]
+
+
+def planned(arms: Sequence[Arm], tasks: Sequence[Task], limit: int | None = None) -> int:
+    """How many samples an evaluation has, done ones included."""
+    return len(arms) * sum(min(len(t.dataset), limit or len(t.dataset)) for t in tasks)
+
+
+def evaluate(
+    local: LocalModel,
+    arms: Sequence[Arm],
+    tasks: Sequence[Task],
+    log_dir: Path,
+    run: str = "run",
+    limit: int | None = None,
+    seed: int = 0,
+    concurrency: int = BATCH,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[ScoreRow]:
+    """Measure every arm by every task; what an earlier call left is finished, not repeated.
+
+    Args:
+        local: The base in memory, with the adapters that the arms name.
+        arms: Who is measured.
+        tasks: What is measured; see `tasks_named`.
+        log_dir: Folder of the logs. It may hold those of other evaluations.
+        run: The run's name, for the rows.
+        limit: First samples of each task; all where None.
+        seed: Decides every draw, together with prompt and epoch.
+        concurrency: Samples of a task that are under way at the same time.
+        progress: Called with the number of samples done since.
+
+    Returns:
+        A row for each arm, task, sample and metric, also for what could not be measured.
+    """
+    with _heard(progress), redirect_stdout(io.StringIO()):  # where Inspect greets and says goodbye
+        models = [model(local, arm) for arm in arms]
+        _, headers = eval_set(
+            list(tasks),
+            log_dir=str(log_dir),
+            model=models,
+            limit=limit,
+            seed=seed,
+            max_connections=concurrency,
+            max_samples=concurrency,
+            fail_on_error=True,  # after all samples were tried: the next call tries those again
+            continue_on_fail=True,
+            retry_attempts=1,
+            retry_immediate=False,
+            log_dir_allow_dirty=True,
+            log_buffer=LOG_EVERY,
+            log_realtime=False,
+            display="none",
+            ctl_server=False,
+        )
+    places = {str(m): k for k, m in enumerate(models)}
+    headers.sort(key=lambda h: (places[h.eval.model], h.eval.task))
+    return [row for header in headers for row in rows(_whole(header), run)]
+
+
+def _whole(header: EvalLog) -> EvalLog:
+    if not header.location:
+        raise RunError(f"no log of {header.eval.task} was written", "run the same command again")
+    return read_eval_log(header.location)
+
+
+def failures(log_dir: Path) -> dict[str, dict[str, str]]:
+    """Samples that raised: log file → sample → first line of the error."""
+    files = sorted(log_dir.glob("*.eval"))
+    found = {file.name: errors(read_eval_log(str(file))) for file in files}
+    return {name: failed for name, failed in found.items() if failed}

@@ -1,0 +1,116 @@
+"""Requests that arrive one by one, answered together: a queue, and one thread that serves it.
+
+A batch starts when no further request has come for a moment, or enough are waiting. All work on
+a model happens in this one thread, because which adapter answers is a state of the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+__all__ = ["Batcher"]
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+QUIET = 0.02  # seconds without a new request after which a batch starts
+PATIENCE = 0.5  # seconds after which it starts however many still come
+
+
+@dataclass(frozen=True, slots=True)
+class _Job(Generic[Q, A]):
+    request: Q
+    answer: Future[A] = field(default_factory=Future)
+
+
+class Batcher(Generic[Q, A]):
+    """Answers requests in batches.
+
+    Args:
+        work: Answers several requests, in order; runs in the batcher's own thread.
+        kind: Requests of one kind can be answered in one batch.
+        cost: What a request adds to a batch, in the unit of `budget`.
+        size: Most requests in a batch.
+        budget: Largest cost of a batch; one request is always taken.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Q]], Sequence[A]],
+        kind: Callable[[Q], Hashable],
+        cost: Callable[[Q], int],
+        size: int,
+        budget: int,
+    ) -> None:
+        self._work, self._kind, self._cost = work, kind, cost
+        self._size, self._budget = size, budget
+        self._arrived: queue.SimpleQueue[_Job[Q, A]] = queue.SimpleQueue()
+        self._waiting: list[_Job[Q, A]] = []
+        self._thread: threading.Thread | None = None
+        self.batches: list[int] = []
+        """Sizes of the batches so far."""
+
+    async def ask(self, request: Q) -> A:
+        """The answer to one request, together with whatever else is asked meanwhile."""
+        return await asyncio.wrap_future(self.submit(request))
+
+    def submit(self, request: Q) -> Future[A]:
+        """The same for callers without an event loop."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="batcher", daemon=True)
+            self._thread.start()
+        job: _Job[Q, A] = _Job(request)
+        self._arrived.put(job)
+        return job.answer
+
+    def _serve(self) -> None:
+        while True:
+            self._collect()
+            batch = [job for job in self._next() if job.answer.set_running_or_notify_cancel()]
+            if batch:
+                self._answer(batch)
+
+    def _collect(self) -> None:
+        """Wait for a request, and then for as long as others keep coming."""
+        if not self._waiting:
+            self._waiting.append(self._arrived.get())
+        latest = time.monotonic() + PATIENCE
+        while len(self._waiting) < self._size and time.monotonic() < latest:
+            try:
+                self._waiting.append(self._arrived.get(timeout=QUIET))
+            except queue.Empty:
+                return
+
+    def _next(self) -> list[_Job[Q, A]]:
+        """The oldest request and those waiting that go with it, taken out of the queue."""
+        kind = self._kind(self._waiting[0].request)
+        taken: list[_Job[Q, A]] = []
+        left, spent = [], 0
+        for job in self._waiting:
+            cost = self._cost(job.request)
+            fits = not taken or (len(taken) < self._size and spent + cost <= self._budget)
+            if fits and self._kind(job.request) == kind:
+                taken.append(job)
+                spent += cost
+            else:
+                left.append(job)
+        self._waiting = left
+        return taken
+
+    def _answer(self, batch: Sequence[_Job[Q, A]]) -> None:
+        self.batches.append(len(batch))
+        try:
+            answers = self._work([job.request for job in batch])
+            for job, answer in zip(batch, answers, strict=True):
+                job.answer.set_result(answer)
+        except Exception as e:  # whoever asked is told, and the thread goes on serving
+            for job in batch:
+                if not job.answer.done():
+                    job.answer.set_exception(e)

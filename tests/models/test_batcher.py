@@ -1,0 +1,88 @@
+"""The queue: what is asked together is answered together, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from personalign.models.batcher import Batcher
+
+
+def batcher(seen: list[list[int]], size: int = 8, budget: int = 1000) -> Batcher[int, int]:
+    def work(batch: Sequence[int]) -> list[int]:
+        seen.append(list(batch))
+        if any(x < 0 for x in batch):
+            raise ValueError("negative")
+        return [x * 10 for x in batch]
+
+    return Batcher(work, kind=lambda x: x % 2, cost=lambda x: x, size=size, budget=budget)
+
+
+async def ask_all(queue: Batcher[int, int], asked: Sequence[int]) -> list[int]:
+    return await asyncio.gather(*(queue.ask(x) for x in asked))
+
+
+def test_concurrent_requests_share_batches_of_their_kind() -> None:
+    seen: list[list[int]] = []
+    answers = asyncio.run(ask_all(batcher(seen), [1, 2, 3, 4, 5, 6]))
+    assert answers == [10, 20, 30, 40, 50, 60]
+    assert seen == [[1, 3, 5], [2, 4, 6]]
+
+
+def test_size_and_budget_bound_a_batch() -> None:
+    seen: list[list[int]] = []
+    asyncio.run(ask_all(batcher(seen, size=2), [1, 3, 5, 7, 9]))
+    assert [len(b) for b in seen] == [2, 2, 1]
+    seen.clear()
+    asyncio.run(ask_all(batcher(seen, budget=10), [5, 5, 5, 99]))
+    assert seen == [[5, 5], [5], [99]]
+
+
+def test_an_error_reaches_who_asked_and_the_queue_goes_on() -> None:
+    seen: list[list[int]] = []
+    queue = batcher(seen)
+    with pytest.raises(ValueError, match="negative"):
+        asyncio.run(ask_all(queue, [-1, 3]))
+    assert asyncio.run(ask_all(queue, [3])) == [30]
+
+
+def test_requests_of_several_loops_and_threads_are_served() -> None:
+    queue = batcher([])
+    found: dict[int, list[int]] = {}
+
+    def run(k: int) -> None:
+        found[k] = asyncio.run(ask_all(queue, range(k, k + 20)))
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in (0, 100)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(timeout=30)
+    assert found == {k: [x * 10 for x in range(k, k + 20)] for k in (0, 100)}
+
+
+def test_who_gave_up_is_not_worked_for() -> None:
+    gate, seen = threading.Event(), []
+
+    def work(batch: Sequence[int]) -> list[int]:
+        gate.wait(30)
+        seen.extend(batch)
+        return list(batch)
+
+    queue: Batcher[int, int] = Batcher(work, lambda x: x, lambda x: 1, 8, 100)
+
+    async def give_up() -> None:
+        first = asyncio.ensure_future(queue.ask(1))
+        await asyncio.sleep(0.1)  # the first is being worked on, the second waits
+        second = asyncio.ensure_future(queue.ask(2))
+        await asyncio.sleep(0)
+        second.cancel()
+        gate.set()
+        await first
+
+    asyncio.run(give_up())
+    assert asyncio.run(queue.ask(3)) == 3
+    assert seen == [1, 3]
