@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from personalign.cli import corpus, pipeline
+from personalign.cli import corpus, judge, pipeline
 from personalign.cli.show import Json, progress_bars, show, table
 from personalign.errors import PersonalignError
 
@@ -30,6 +30,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(personas_app, name="personas")
 pipeline.app.command("check")(corpus.check)
 app.add_typer(pipeline.app, name="corpus")
+app.add_typer(judge.app, name="judge")
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
