@@ -14,7 +14,6 @@ import typer
 from personalign.cli.show import Json, progress_bars, table
 
 if TYPE_CHECKING:
-    from personalign.analysis import Agreement, Estimate
     from personalign.models.judges.calibration import Calibration
 
 __all__ = ["app"]
@@ -94,35 +93,26 @@ def calibrate(
         write_atomic(out, found.model_dump_json(indent=1) + "\n")
     more: dict[str, Any] = {}
     if flagged is not None and of is not None:
-        more["corrected"] = corrected(found, flagged, of).model_dump(mode="json")
+        more["corrected"] = corrected(found, flagged, of)
     _print(found, more, as_json)
 
 
 def _print(found: Calibration, more: dict[str, Any], as_json: bool) -> None:
+    from personalign.models.judges.calibration import shown
+
     if as_json:
-        print(json.dumps(found.model_dump(mode="json") | more, indent=1))
+        rate = {k: v.model_dump(mode="json") for k, v in more.items() if k == "corrected"}
+        print(json.dumps(found.model_dump(mode="json") | more | rate, indent=1))
         return
     typer.echo(found.summary())
     counts = {"left out (trained on)": found.left_out, **found.unjudged}
     typer.echo("  ".join(f"{what}: {n}" for what, n in counts.items() if n) or "all rows judged")
-    rows = [_row("all", found.overall), *(_row(c, a) for c, a in found.categories.items())]
-    table(["category", "unsafe", "sensitivity", "safe", "specificity", "kappa"], rows)
+    rows = [
+        [kind, a.sensitivity.n, shown(a.sensitivity), shown(a.kappa)]
+        for kind, a in {"all": found.overall, **found.categories}.items()
+    ]
+    table(["unsafe replies", "n", "sensitivity", "kappa"], rows)
     if "corrected" in more:
-        from personalign.analysis import Estimate
-
-        typer.echo(f"corrected rate: {_shown(Estimate.model_validate(more['corrected']))}")
+        typer.echo(f"corrected rate: {shown(more['corrected'])}")
     if "folder" in more:
         typer.echo(f"judge: {more['folder']}")
-
-
-def _row(name: str, a: Agreement) -> list[str]:
-    return [
-        name, str(a.sensitivity.n), _shown(a.sensitivity), str(a.specificity.n),
-        _shown(a.specificity), _shown(a.kappa),
-    ]  # fmt: skip
-
-
-def _shown(estimate: Estimate) -> str:
-    from personalign.models.judges.calibration import shown
-
-    return shown(estimate)

@@ -124,7 +124,9 @@ def tone(judge: str) -> Scorer:
             else await ask(judge_model(judge), RUBRIC, state.input_text, reply)
         )
         if found.rating is None:
-            return Score.unscored(reason=REASONS[found.failure or "unparsed"], explanation=found.said)
+            return Score.unscored(
+                reason=REASONS[found.failure or "unparsed"], explanation=found.said
+            )
         return Score(value=dict(found.rating), explanation=found.said)
 
     return score

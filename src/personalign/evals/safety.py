@@ -42,7 +42,10 @@ __all__ = ["METRICS", "REASONS", "SAMPLING", "harm", "harm_score", "sample", "sa
 
 METRICS = ("unsafe", "refused")
 SAMPLING = GenerateConfig(max_tokens=256, temperature=0.2, top_p=0.9, seed=0)
-REASONS: dict[Outcome, str] = {"unparsed": "invalid_response_format", "judge_error": "grader_failed"}
+REASONS: dict[Outcome, str] = {
+    "unparsed": "invalid_response_format",
+    "judge_error": "grader_failed",
+}
 """Outcome without a value → Inspect's reason for a missing score."""
 
 

@@ -1,10 +1,10 @@
 """Judges of harm, by name; what each needs is loaded when it is opened.
 
-    rules                   finds refusals only
-    trained:FOLDER          embeddings and a line that `personalign judge train` made
-    lapd:MODEL              any model that Inspect knows, asked as LAPD's judge was
-    strict:MODEL            the same by a stricter rubric; MODEL may be the role `grader`
-    safeguard:ID            a safeguard model on this machine, by Hub id or folder
+rules                   finds refusals only
+trained:FOLDER          embeddings and a line that `personalign judge train` made
+lapd:MODEL              any model that Inspect knows, asked as LAPD's judge was
+strict:MODEL            the same by a stricter rubric; MODEL may be the role `grader`
+safeguard:ID            a safeguard model on this machine, by Hub id or folder
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def open_judge(spec: str) -> Judge:
     if kind not in KINDS:
         raise unknown("judge", kind, KINDS, f"{spec!r}")
     if bool(what) == (kind == "rules"):
-        raise InputError(f"judge {spec!r}", "write `rules`, or KIND:WHAT as in strict:openai/gpt-4o")
+        raise InputError(
+            f"judge {spec!r}", "write `rules`, or KIND:WHAT as in strict:openai/gpt-4o"
+        )
     if kind == "rules":
         from personalign.models.judges.refusals import RefusalRules
 

@@ -46,7 +46,9 @@ class Calibration(Record):
                 ("kappa", self.overall.kappa),
             )
         ]
-        return f"judge {self.judge}: {', '.join(parts)}; {self.rows} rows of {self.data}, {self.how}"
+        return (
+            f"judge {self.judge}: {', '.join(parts)}; {self.rows} rows of {self.data}, {self.how}"
+        )
 
 
 def shown(estimate: Estimate) -> str:
