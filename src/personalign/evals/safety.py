@@ -41,7 +41,7 @@ from personalign.models.judges.refusals import is_refusal
 __all__ = ["METRICS", "REASONS", "SAMPLING", "harm", "harm_score", "sample", "safety"]
 
 METRICS = ("unsafe", "refused")
-SAMPLING = GenerateConfig(max_tokens=256, temperature=0.2, top_p=0.9, seed=0)
+SAMPLING = GenerateConfig(max_tokens=256, temperature=0.2, top_p=0.9)
 REASONS: dict[Outcome, str] = {
     "unparsed": "invalid_response_format",
     "judge_error": "grader_failed",
