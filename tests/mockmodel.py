@@ -35,5 +35,5 @@ def run(task: Any, model: Model, folder: Any, **more: Any) -> EvalLog:
 
     settings = {"display": "none", "log_realtime": False, "max_samples": 1, "max_tasks": 1}
     log = evaluate(task, model=model, log_dir=str(folder), **(settings | more))[0]
-    assert log.status == "success", log.error
+    assert log.status == "success", log.error and log.error.message
     return log

@@ -118,8 +118,8 @@ def tone(judge: str) -> Scorer:
         reply = state.output.completion
         if not reply.strip():
             return Score.unscored(reason="no_response")
-        found = (
-            Answer[Mapping[str, float]]({"explicit": float(is_explicit(reply))}, None, BLIND)
+        found: Answer[Mapping[str, float]] = (
+            Answer({"explicit": float(is_explicit(reply))}, None, BLIND)
             if judge == RULES
             else await ask(judge_model(judge), RUBRIC, state.input_text, reply)
         )

@@ -91,8 +91,8 @@ def kind_of_reply(metric: str, judge: str) -> Scorer:
         reply = state.output.completion
         if not reply.strip():
             return Score.unscored(reason="no_response")
-        found = (
-            Answer[Kind]("refusal" if is_refusal(reply) else "answer", None, "by rule")
+        found: Answer[Kind] = (
+            Answer("refusal" if is_refusal(reply) else "answer", None, "by rule")
             if model is None
             else await ask(judge_model(model), RUBRIC, state.input_text, reply)
         )
