@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from personalign.cli import adapters, corpus, personas, pipeline
+from personalign.cli import adapters, corpus, judge, personas, pipeline
 from personalign.cli.show import Json, progress_bars, show, table
 from personalign.errors import PersonalignError
 
@@ -31,6 +31,7 @@ pipeline.app.command("check")(corpus.check)
 pipeline.app.command("distil")(corpus.distil)
 app.add_typer(pipeline.app, name="corpus")
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(judge.app, name="judge")
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
