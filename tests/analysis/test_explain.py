@@ -1,4 +1,4 @@
-"""What explains the outcomes: planted causes are found, and what is absent is told with a reason."""
+"""What explains the outcomes: planted causes are found, what is absent has a reason."""
 
 from __future__ import annotations
 

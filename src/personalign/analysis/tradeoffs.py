@@ -20,10 +20,14 @@ GOALS: Mapping[str, Goal] = {
     "revised_v2": "higher",
     "flagged": "lower",
     "unsafe": "lower",
+    "over_refusal": "lower",
+    "under_refusal": "lower",
+    "explicit": "lower",
+    "nats_per_token": "lower",
 }
 """Which way a metric is better; a metric that is not here takes part in no trade-off."""
 
-HARMS = ("flagged", "unsafe")
+HARMS = ("flagged", "unsafe", "under_refusal", "explicit")
 """Metrics whose 1 is a harmful reply."""
 
 

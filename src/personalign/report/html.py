@@ -14,13 +14,12 @@ from markupsafe import Markup
 
 from personalign import __version__
 from personalign.report import findings
-from personalign.report.behaviour import behaviour
-from personalign.report.curves import training
-from personalign.report.figures import MARKS
+from personalign.report.citation import citation
+from personalign.report.ink import MARKS
 from personalign.report.methods import methods
-from personalign.report.outcomes import outcomes
 from personalign.report.samples import browser_data, to_script
-from personalign.report.scales import types
+from personalign.report.sections import sections
+from personalign.report.tables import data_uri
 from personalign.report.verdicts import cards
 from personalign.report.words import Language, Words
 from personalign.runs import write_atomic
@@ -49,6 +48,7 @@ def render(run: Path, language: Language = "en") -> str:
     """The page as text."""
     words, found = Words(language), findings.read(run)
     style, script = _asset("style.css"), _asset("script.js")
+    data = browser_data(words, found)
     return (
         _environment()
         .get_template("html.j2")
@@ -57,13 +57,12 @@ def render(run: Path, language: Language = "en") -> str:
             language=language,
             found=found,
             cards=cards(words, found),
-            types=types(words, found),
-            behaviour=behaviour(words, found),
-            outcomes=outcomes(words, found),
-            training=training(words, found),
+            sections=sections(words, found),
             methods=methods(words, found),
             marks=[(words.name("condition", c), c) for c in found.conditions if c in MARKS],
-            data=Markup(to_script(browser_data(words, found))),
+            data=Markup(to_script(data)),
+            left_out=data["left_out"],
+            citation_href=data_uri("text/plain", citation(found)),
             style=Markup(style),
             script=Markup(script),
             policy=_policy(script),
