@@ -148,11 +148,8 @@ def read(path: Path) -> Findings:
 def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
     """Parts of single personas and arms that the study promised, and what was not analysed."""
     for absent in found.analysis.get("absent") or ():
-        what = ", ".join(absent["what"][:MOST_NAMED])
-        more = (
-            f" … (+{len(absent['what']) - MOST_NAMED})" if len(absent["what"]) > MOST_NAMED else ""
-        )
-        named = f"{absent['part']}: {what}{more}" if what else absent["part"]
+        what = [*absent["what"][:MOST_NAMED], *(["…"] if absent["what"][MOST_NAMED:] else [])]
+        named = ": ".join([absent["part"], *([", ".join(what)] if what else [])])
         yield Missing(named, "because", absent["reason"])
     if found.verifications and not found.agreement:
         yield Missing("agreement", "uncompared")
@@ -189,7 +186,7 @@ def _analysis(path: Path) -> dict[str, Any]:
 
 
 def _agreement(path: Path) -> dict[str, Any]:
-    """Correlations of measures by scale, as `report.agreement` describes them, if they are there."""
+    """Correlations of measures by scale, as `report.agreement` describes them, if any."""
     if not (path / "verification.json").exists():
         return {}
     found = _dict(_object(path / "verification.json").get("agreement"))
