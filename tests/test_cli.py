@@ -12,6 +12,7 @@ import pytest
 CODE = "from personalign.cli import main; main()"
 COMMANDS = [
     ["study", "run"],
+    ["study", "plan"],
     ["quickstart"],
     ["train"],
     ["verify"],

@@ -111,7 +111,10 @@ class ScoreRow(Record):
 
 
 class Transcript(Record):
-    """A free-text reply, kept to be read: model output, so untrusted text."""
+    """A free-text reply, kept to be read: model output, so untrusted text.
+
+    `judged` is what a judge said of it, in the judge's words; untrusted too.
+    """
 
     persona: str
     condition: Condition
@@ -121,6 +124,7 @@ class Transcript(Record):
     reply: str
     tokens: int
     seed: int
+    judged: str = ""
 
 
 R = TypeVar("R", bound=BaseModel)

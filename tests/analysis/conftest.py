@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from personalign.records import ScoreRow
+
+settings.register_profile("no deadline", deadline=None)  # machines are shared
+settings.load_profile("no deadline")
 
 Rows = Callable[..., list[ScoreRow]]
 

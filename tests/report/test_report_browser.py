@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from personalign import report
+from personalign.report import html
+from personalign.report.samples import to_script
+from personalign.report.words import Words
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = (
@@ -139,6 +142,75 @@ def test_nothing_sticks_out_at_any_width(page: Any, width: int) -> None:
     page.execute_script("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.fixture(scope="module")
+def harmful_address(harmful: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return report.build(harmful, tmp_path_factory.mktemp("harmful") / "index.html").as_uri()
+
+
+def test_harmful_text_is_read_only_on_a_click(browser: Any, harmful_address: str) -> None:
+    browser.get(harmful_address)
+    choose(browser, "by-change", "u")
+    counts = text(browser, "#count")
+    assert counts.startswith("30 of ")
+    choose(browser, "by-category", "category 2")
+    assert text(browser, "#count").startswith("20 of ")
+    assert "Bang on the wall" not in text(browser, "#detail")
+    assert "scare neighbour" not in text(browser, "#samples")
+    assert "Please talk to them" in text(browser, "#detail")
+    for fold in browser.find_elements("css selector", "#detail details > summary"):
+        fold.click()
+    assert "Bang on the wall" in text(browser, "#detail")
+    assert "<b>flagged</b>" in text(browser, "#detail")
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_mend(browser: Any, harmful_address: str, scheme: str) -> None:
+    """The rules of WCAG 2.1 A and AA and best practices, with everything unfolded."""
+    axe_core = pytest.importorskip("axe_core_python", reason="pip install axe-core-python")
+    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+    browser.get(harmful_address)
+    choose(browser, "by-task", "safety")
+    browser.execute_script(
+        "document.querySelectorAll('details').forEach((d) => { d.open = true; })"
+    )
+    browser.execute_script(Path(axe_core.__file__).with_name("axe.min.js").read_text("utf-8"))
+    found = browser.execute_async_script("axe.run(document).then(arguments[0])")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    broken = [(v["id"], v["nodes"][0]["html"][:120]) for v in found["violations"]]
+    assert broken == []
+    assert len(found["passes"]) > 20
+
+
+def test_twenty_thousand_samples_do_not_stutter(browser: Any, tmp_path: Path) -> None:
+    """Filtering, and drawing the list while it scrolls, each within a frame or a few."""
+    entry = ["INFP", "replies", "s", 0, [0], {"flagged": [0]}, "", "", [-1], [0, 0]]
+    data = {
+        "conditions": ["base"], "texts": ["What now?"], "left_out": 0, "unverified": {},
+        "entries": [[*entry[:2], f"s{k:05}", *entry[3:]] for k in range(20_000)],
+        "words": Words("en").under("js"), "names": {},
+    }  # fmt: skip
+    page = html.render(tmp_path)
+    start = page.index('id="data">') + len('id="data">')
+    page = page[:start] + to_script(data) + page[page.index("</script>", start) :]
+    (tmp_path / "big.html").write_text(page, encoding="utf-8")
+    browser.get((tmp_path / "big.html").as_uri())
+    assert text(browser, "#count") == "20000 of 20000 samples"
+    script = """
+        const list = document.getElementById("list"), times = [], done = arguments[0];
+        const step = (k) => {
+            if (k === 40) return done(times.sort((a, b) => a - b)[20]);
+            const began = performance.now();
+            list.scrollTop = k * 25000;
+            list.dispatchEvent(new Event("scroll"));
+            requestAnimationFrame(() => { times.push(performance.now() - began); step(k + 1); });
+        };
+        step(0);"""
+    assert browser.execute_async_script(script) < 50
+    assert browser.execute_script("return document.querySelectorAll('.item').length") < 40
 
 
 def test_only_the_rows_in_view_exist(

@@ -3,6 +3,7 @@
 `analysis.prompts` and `analysis.text` load scikit-learn: import them by name where they are needed.
 """
 
+from personalign.analysis.context import Context
 from personalign.analysis.contrasts import adjust, contrast, contrast_columns, equivalence
 from personalign.analysis.estimates import bootstrap, mean_columns, proportion, t_mean
 from personalign.analysis.factorial import Factorial, trait_effects
@@ -29,6 +30,7 @@ __all__ = [
     "ArmContrast",
     "ArmEstimate",
     "ArmOmnibus",
+    "Context",
     "Contrast",
     "Equivalence",
     "Estimate",

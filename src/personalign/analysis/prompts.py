@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -19,9 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from personalign.analysis.estimates import mean_columns
-from personalign.analysis.results import Estimate
+from personalign.analysis.results import CalibrationBin, Importance, Rate, RiskModel
 from personalign.errors import InputError
-from personalign.records import Record
 
 __all__ = [
     "CalibrationBin",
@@ -30,6 +30,8 @@ __all__ = [
     "Rate",
     "RiskModel",
     "features",
+    "in_quarters",
+    "profile_match",
     "question_form",
     "rates",
     "risk_model",
@@ -49,49 +51,6 @@ _FORMS: tuple[tuple[Form, str], ...] = (
 NAMED = ["persona", "category", "form"]
 SIZED = ["words", "match"]
 BINS = 10
-
-
-class Rate(Record):
-    """How often replies are unsafe at one level of one feature."""
-
-    feature: str
-    level: str
-    estimate: Estimate
-
-
-class CalibrationBin(Record):
-    """Predictions of about one size: their mean, and the share that was unsafe."""
-
-    predicted: float
-    observed: float
-    n: int
-
-
-class Importance(Record):
-    """How much worse held-out predictions get (Brier score) when one feature is shuffled."""
-
-    feature: str
-    loss: float
-    deviation: float
-
-
-class RiskModel(Record):
-    """A cross-validated model of P(unsafe | prompt, persona), judged on prompts it has not seen.
-
-    `brier` is the mean squared error of the probabilities, `brier_constant` that of always saying
-    the overall rate: the model knows something if it is lower. `auc` is the chance that an unsafe
-    reply is ranked above a safe one.
-    """
-
-    n: int
-    prompts: int
-    folds: int
-    brier: float | None
-    brier_constant: float | None
-    auc: float | None
-    calibration: tuple[CalibrationBin, ...] = ()
-    importance: tuple[Importance, ...] = ()
-    reason: str | None = None
 
 
 def question_form(text: str) -> Form:
@@ -135,6 +94,34 @@ def features(
     ).reset_index(drop=True)
 
 
+def profile_match(
+    prompts: Mapping[str, str], profiles: Mapping[str, str]
+) -> dict[tuple[str, str], float]:
+    """(persona, sample) → cosine of prompt and profile in words weighted by tf-idf, 0 to 1.
+
+    A persona without a profile (base) matches nothing: 0. Word overlap is all that it sees.
+
+    Source: Salton & Buckley (1988), Information Processing & Management 24:513–523, through
+    scikit-learn.
+    """
+    samples, people = list(prompts), [p for p, text in profiles.items() if text.strip()]
+    found = {(p, s): 0.0 for p in profiles for s in samples}
+    if not people:
+        return found
+    words = TfidfVectorizer(stop_words="english", sublinear_tf=True)
+    vectors = words.fit_transform([*(profiles[p] for p in people), *prompts.values()])
+    cosines = (vectors[: len(people)] @ vectors[len(people) :].T).toarray()
+    return found | {
+        (p, s): float(cosines[i, j]) for i, p in enumerate(people) for j, s in enumerate(samples)
+    }
+
+
+def in_quarters(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with `words` and `match` cut at their quartiles over the whole table."""
+    cut = {name: pd.qcut(table[name], 4, duplicates="drop").astype(str) for name in SIZED}
+    return table.assign(**{n: c.where(c != "nan", "all the same") for n, c in cut.items()})
+
+
 def rates(table: pd.DataFrame, feature: str, rng: np.random.Generator) -> tuple[Rate, ...]:
     """Share of unsafe replies at each level of a feature (quarters of `words` and `match`).
 
@@ -145,9 +132,8 @@ def rates(table: pd.DataFrame, feature: str, rng: np.random.Generator) -> tuple[
     """
     if feature not in (*NAMED, *SIZED, "condition"):
         raise InputError(f"no feature {feature!r}", f"one of {', '.join([*NAMED, *SIZED])}")
-    levels = table[feature]
-    if feature in SIZED:
-        levels = pd.qcut(levels, 4, duplicates="drop").astype(str)
+    cut = feature in SIZED and pd.api.types.is_numeric_dtype(table[feature])
+    levels = (in_quarters(table) if cut else table)[feature]
     return tuple(
         Rate(
             feature=feature,

@@ -5,11 +5,37 @@ An undefined number is `None` beside a `reason`, never 0.0.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from personalign.records import Condition, Record
 
-__all__ = ["Arm", "ArmContrast", "ArmEstimate", "Contrast", "Equivalence", "Estimate", "Omnibus"]
+__all__ = [
+    "Absent",
+    "Arm",
+    "ArmContrast",
+    "ArmEstimate",
+    "CalibrationBin",
+    "CategoryRate",
+    "Contrast",
+    "Equivalence",
+    "Estimate",
+    "Goal",
+    "Importance",
+    "Omnibus",
+    "Point",
+    "PromptRate",
+    "Rate",
+    "RiskModel",
+    "TaskRisk",
+    "Term",
+    "TradeOff",
+    "Words",
+]
+
+Goal = Literal["higher", "lower"]
+"""Whether more of a measure is better, or less."""
 
 
 class Arm(Record):
@@ -133,3 +159,130 @@ class Equivalence(Record):
     n: int = Field(ge=0)
     method: str
     reason: str | None = None
+
+
+class Rate(Record):
+    """How often replies are unsafe at one level of one feature."""
+
+    feature: str
+    level: str
+    estimate: Estimate
+
+
+class CalibrationBin(Record):
+    """Predictions of about one size: their mean, and the share that was unsafe."""
+
+    predicted: float
+    observed: float
+    n: int
+
+
+class Importance(Record):
+    """How much worse held-out predictions get (Brier score) when one feature is shuffled."""
+
+    feature: str
+    loss: float
+    deviation: float
+
+
+class RiskModel(Record):
+    """A cross-validated model of P(unsafe | prompt, persona), judged on prompts it has not seen.
+
+    `brier` is the mean squared error of the probabilities, `brier_constant` that of always saying
+    the overall rate: the model knows something if it is lower. `auc` is the chance that an unsafe
+    reply is ranked above a safe one.
+    """
+
+    n: int
+    prompts: int
+    folds: int
+    brier: float | None
+    brier_constant: float | None
+    auc: float | None
+    calibration: tuple[CalibrationBin, ...] = ()
+    importance: tuple[Importance, ...] = ()
+    reason: str | None = None
+
+
+class Term(Record):
+    """A word, or several in a row, and how much more often `a` says it than `b`.
+
+    `log_odds` is the difference of the smoothed log-odds, `z` the same in standard errors; words of
+    one text are not independent, so that z ranks and does not test.
+    """
+
+    term: str
+    words: int
+    count_a: int
+    count_b: int
+    log_odds: float
+    z: float
+
+
+class CategoryRate(ArmEstimate):
+    """An arm's mean within one category (cluster) of samples, the samples being the units."""
+
+    category: str
+
+
+class PromptRate(Rate):
+    """How often one arm's replies are unsafe at one level of one feature of the prompt."""
+
+    task: str
+    metric: str
+    arm: Arm
+
+
+class TaskRisk(RiskModel):
+    """The model of P(unsafe | prompt, persona) of one task."""
+
+    task: str
+    metric: str
+
+
+class Words(Record):
+    """What a persona's flagged replies say that its safe ones do not, most telling first.
+
+    `flagged` and `safe` count the replies compared, over all its conditions.
+    """
+
+    task: str
+    metric: str
+    persona: str
+    flagged: int
+    safe: int
+    terms: tuple[Term, ...]
+
+
+class Point(Record):
+    """One setting (a dial position, an objective, a condition) and where it stands.
+
+    `on_front` is `None`, with a reason, where a measure is missing: such a point neither beats nor
+    is beaten.
+    """
+
+    name: str
+    values: dict[str, float | None]
+    on_front: bool | None
+    dominated_by: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+class TradeOff(Record):
+    """Persona strength against one measure (or all at once): which arms no other arm beats.
+
+    `goals` says which way each is better; `points` are named by arm.
+    """
+
+    task: str
+    metric: str
+    goals: dict[str, Goal]
+    points: tuple[Point, ...]
+
+
+class Absent(Record):
+    """A part of the analysis that the data do not allow: for what, and why."""
+
+    part: str
+    what: tuple[str, ...]
+    reason: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -11,10 +10,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from personalign.analysis.context import Context, stream
 from personalign.analysis.contrasts import Correction, adjust, contrast_columns
 from personalign.analysis.estimates import DRAWS, mean_columns
+from personalign.analysis.explain import explain
+from personalign.analysis.factorial import Factorial
 from personalign.analysis.omnibus import chi_square, omnibus_test
-from personalign.analysis.results import Arm, ArmContrast, ArmEstimate, Omnibus
+from personalign.analysis.results import (
+    Absent,
+    Arm,
+    ArmContrast,
+    ArmEstimate,
+    CategoryRate,
+    Omnibus,
+    PromptRate,
+    TaskRisk,
+    TradeOff,
+    Words,
+)
 from personalign.analysis.table import ABSENT, Wide, validate, wide
 from personalign.errors import InputError
 from personalign.records import Condition, Record
@@ -48,17 +61,27 @@ class Analysis(Record):
     estimates: tuple[ArmEstimate, ...]
     contrasts: tuple[ArmContrast, ...]
     omnibus: tuple[ArmOmnibus, ...]
+    factorials: tuple[Factorial, ...] = ()
+    categories: tuple[CategoryRate, ...] = ()
+    prompt_rates: tuple[PromptRate, ...] = ()
+    risks: tuple[TaskRisk, ...] = ()
+    words: tuple[Words, ...] = ()
+    corrected: tuple[ArmEstimate, ...] = ()
+    tradeoffs: tuple[TradeOff, ...] = ()
+    absent: tuple[Absent, ...] = ()
 
 
 def analyse(
     frame: pd.DataFrame,
     seed: int = 0,
     *,
+    context: Context | None = None,
     confidence: float = 0.95,
     correction: Correction = "holm",
     draws: int = DRAWS,
 ) -> Analysis:
-    """Estimates of every arm, and the contrasts of `pairs`, for every metric of every task.
+    """Estimates of every arm, the contrasts of `pairs`, and what explains them, for every metric
+    of every task; what the data do not allow stands in `absent` with its reason.
 
     A family of contrasts, for the correction, is all contrasts of one metric of one task. Each
     family draws from a random stream of its own, so that adding a task changes no other's numbers.
@@ -73,11 +96,13 @@ def analyse(
     families = frame[["task", "metric"]].drop_duplicates().sort_values(["task", "metric"])
     options: dict[str, Any] = {"confidence": confidence, "draws": draws}
     found: dict[str, list[Any]] = {"estimates": [], "contrasts": [], "omnibus": []}
-    for task, metric in families.itertuples(index=False):
-        matrix, where = wide(frame, task, metric), {"task": task, "metric": metric}
+    matrices = {(t, m): wide(frame, t, m) for t, m in families.itertuples(index=False)}
+    for (task, metric), matrix in matrices.items():
+        where = {"task": task, "metric": metric}
         found["estimates"] += _estimates(matrix, where, seed, options)
         found["contrasts"] += _contrasts(matrix, where, seed, correction, options)
         found["omnibus"] += _omnibus(matrix, where)
+    found |= explain(frame, matrices, context or Context(), seed, **options)
     head = {name: frame[name].iloc[0] for name in ("run", "base_model")}
     return Analysis.model_validate(
         {**head, "seed": seed, "correction": correction, **options, **found}
@@ -103,7 +128,7 @@ def pairs(arms: tuple[Arm, ...]) -> list[tuple[int, int]]:
 def _estimates(
     matrix: Wide, where: dict[str, str], seed: int, options: dict[str, Any]
 ) -> Iterator[ArmEstimate]:
-    rng = _stream(seed, *where.values(), "estimates")
+    rng = stream(seed, *where.values(), "estimates")
     found = mean_columns(matrix.values, matrix.clusters, rng, **options)
     for i, (arm, estimate) in enumerate(zip(matrix.arms, found, strict=True)):
         own = {"arm": arm, "missing": _tally(matrix.states[:, i]), "seed": seed}
@@ -120,7 +145,7 @@ def _contrasts(
     if not (compared := pairs(matrix.arms)):
         return
     a, b = (list(side) for side in zip(*compared, strict=True))
-    rng = _stream(seed, *where.values(), "contrasts")
+    rng = stream(seed, *where.values(), "contrasts")
     found = contrast_columns(
         matrix.values[:, a], matrix.values[:, b], matrix.clusters, rng, **options
     )
@@ -166,8 +191,3 @@ def _lost(a: NDArray[np.str_], b: NDArray[np.str_]) -> dict[str, int]:
     """States of the pairs that are not complete: a's, or b's where a's is `ok`."""
     states = np.where(a == "ok", b, a)
     return _tally(states[~((a == ABSENT) & (b == ABSENT))])
-
-
-def _stream(seed: int, *names: str) -> np.random.Generator:
-    """A generator of its own for each name, from one seed."""
-    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])

@@ -49,6 +49,7 @@ class Wide:
         values: (n, a) mean over epochs with a value; NaN where there is none.
         states: (n, a) `ok`, or the state of the first epoch, or `absent`.
         clusters: (n,) cluster numbers from 0.
+        names: names of the clusters, by number.
         binary: whether every measurement is 0 or 1.
     """
 
@@ -57,6 +58,7 @@ class Wide:
     values: NDArray[np.float64]
     states: NDArray[np.str_]
     clusters: NDArray[np.intp]
+    names: tuple[str, ...]
     binary: bool
 
 
@@ -147,12 +149,14 @@ def wide(frame: pd.DataFrame, task: str, metric: str) -> Wide:
     order = sorted(found, key=lambda arm: (arm[0], get_args(Condition).index(arm[1])))
     states = cells["state"].first().where(cells["value"].count() == 0, "ok")
     clusters = rows.groupby("sample", sort=True)["cluster"].first()
+    names, codes = np.unique(clusters.to_numpy(dtype=str), return_inverse=True)
     return Wide(
         samples=tuple(values.index),
         arms=tuple(Arm(persona=p, condition=c) for p, c in order),
         values=values[order].to_numpy(dtype=float),
         states=states.unstack(["persona", "condition"])[order].fillna(ABSENT).to_numpy(dtype=str),
-        clusters=np.unique(clusters.to_numpy(dtype=str), return_inverse=True)[1],
+        clusters=codes,
+        names=tuple(names.tolist()),
         binary=bool(rows["value"].dropna().isin([0.0, 1.0]).all()),
     )
 

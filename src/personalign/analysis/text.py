@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
+from personalign.analysis.results import Term
 from personalign.errors import InputError
-from personalign.records import Record
 
 __all__ = ["Term", "log_odds", "telling_terms"]
 
@@ -17,21 +17,6 @@ Floats = NDArray[np.float64]
 
 WORD = r"(?u)\w+(?:['’]\w+)*"
 """A word: letters and digits, apostrophes inside it."""
-
-
-class Term(Record):
-    """A word, or several in a row, and how much more often `a` says it than `b`.
-
-    `log_odds` is the difference of the smoothed log-odds, `z` the same in standard errors; words of
-    one text are not independent, so that z ranks and does not test.
-    """
-
-    term: str
-    words: int
-    count_a: int
-    count_b: int
-    log_odds: float
-    z: float
 
 
 def log_odds(a: Floats, b: Floats, prior: Floats) -> tuple[Floats, Floats]:

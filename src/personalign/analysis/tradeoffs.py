@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from personalign.analysis.results import Goal, Point
 from personalign.errors import InputError
-from personalign.records import Record
 
-__all__ = ["Goal", "Point", "pareto"]
+__all__ = ["GOALS", "HARMS", "Goal", "Point", "pareto"]
 
-Goal = Literal["higher", "lower"]
-"""Whether more of a measure is better, or less."""
+GOALS: Mapping[str, Goal] = {
+    "correct": "higher",
+    "first_v1": "higher",
+    "first_v2": "higher",
+    "revised_v1": "higher",
+    "revised_v2": "higher",
+    "flagged": "lower",
+    "unsafe": "lower",
+    "over_refusal": "lower",
+    "under_refusal": "lower",
+    "explicit": "lower",
+    "nats_per_token": "lower",
+}
+"""Which way a metric is better; a metric that is not here takes part in no trade-off."""
 
-
-class Point(Record):
-    """One setting (a dial position, an objective, a condition) and where it stands.
-
-    `on_front` is `None`, with a reason, where a measure is missing: such a point neither beats nor
-    is beaten.
-    """
-
-    name: str
-    values: dict[str, float | None]
-    on_front: bool | None
-    dominated_by: tuple[str, ...] = ()
-    reason: str | None = None
+HARMS = ("flagged", "unsafe", "under_refusal", "explicit")
+"""Metrics whose 1 is a harmful reply."""
 
 
 def pareto(

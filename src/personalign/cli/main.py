@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from personalign.cli import adapters, corpus, judge, personas, pipeline
+from personalign.cli import adapters, corpus, judge, personas, pipeline, report
 from personalign.cli.show import Json, progress_bars, show, table
 from personalign.errors import PersonalignError
 
@@ -32,10 +32,11 @@ pipeline.app.command("distil")(corpus.distil)
 app.add_typer(pipeline.app, name="corpus")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(judge.app, name="judge")
+app.command("report")(report.report)
+study_app.command("plan")(report.plan)
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
-Folder = Annotated[Path, typer.Argument(help="Run folder of a study.")]
 
 
 def main() -> None:
@@ -145,25 +146,6 @@ def evaluate(file: StudyFile, out: Out = None, as_json: Json = False) -> None:
         study = _study(file, out, announce)
         folder = study.run(until="analyse")
     _show_analysis(folder, as_json)
-
-
-@app.command()
-def report(folder: Folder, language: Annotated[str, typer.Option(help="en or ko")] = "en") -> None:
-    """Write the report of a run again.
-
-    Reads a run folder; writes report/index.html there, which opens offline.
-
-    Example: personalign report runs/quickstart --language ko
-    """
-    from personalign.errors import InputError, unknown
-    from personalign.report import build
-    from personalign.report.words import LANGUAGES
-
-    if language not in LANGUAGES:
-        raise unknown("language", language, LANGUAGES)
-    if not (folder / "manifest.json").exists():
-        raise InputError(f"{folder} is no run folder: it has no manifest.json", "run a study first")
-    print(build(folder, language=language))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Json", "progress_bars", "show", "table"]
+__all__ = ["Json", "progress_bars", "show", "show_rows", "table"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
@@ -52,6 +52,15 @@ def show(data: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(data, indent=1, default=str))
     else:
         table(["", ""], [[k, v] for k, v in data.items()])
+
+
+def show_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Records with the same keys, one a line; a missing value is a dash."""
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    keys = list(rows[0]) if rows else []
+    table(keys, [["–" if r[k] is None else r[k] for k in keys] for r in rows])
 
 
 def table(head: list[str], rows: list[list[Any]]) -> None:

@@ -1,6 +1,7 @@
-"""What people look at: one self-contained page per run."""
+"""What people look at: one self-contained page per run, or for several; files for a paper."""
 
-from personalign.report.html import build
+from personalign.report.export import export
+from personalign.report.html import build, build_comparison
 from personalign.report.words import Language
 
-__all__ = ["Language", "build"]
+__all__ = ["Language", "build", "build_comparison", "export"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from personalign.psychometrics.verify import Margin
@@ -71,8 +72,8 @@ def _margin_row(
 def _margin_figure(words: Words, persona: str, rows: list[dict[str, Any]]) -> Drawing:
     drawn = [row(r["arm"], r, "mean", "low", "high", r["mean_shown"]) for r in rows]
     alt = words("alt.margin", persona=persona) + told(drawn)
-    svg = figures.intervals(drawn, alt, words("axis.margin"), line=0)
-    return Drawing(words("figure.margin"), svg)
+    draw = partial(figures.intervals, drawn, words("axis.margin"), line=0)
+    return Drawing(words("figure.margin"), alt, draw)
 
 
 def _share_figure(
@@ -87,5 +88,5 @@ def _share_figure(
         return None
     alt = words(f"alt.{name}", persona=persona) + told(drawn)
     axis, caption = words("axis.scenes"), words(f"figure.{name}", persona=persona)
-    svg = figures.intervals(drawn, alt, axis, span=(-3, 103), line=50, scale=100)
-    return Drawing(caption, svg)
+    draw = partial(figures.intervals, drawn, axis, span=(-3, 103), line=50, scale=100)
+    return Drawing(caption, alt, draw)

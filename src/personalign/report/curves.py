@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from personalign.report import figures
@@ -27,9 +28,9 @@ def training(words: Words, found: Findings) -> list[Group]:
         if panels:
             ends = "; ".join(f"{t}: {number(p[0][1])} → {number(p[-1][1])}" for t, p in panels)
             alt = f"{words('alt.training', persona=persona)} {ends}"
-            drawn = figures.curves(panels, alt, words("axis.step"))
+            draw = partial(figures.curves, panels, words("axis.step"))
             rows = [{"persona": persona} | h for h in history]
-            drawing = Drawing("", drawn)
+            drawing = Drawing("", alt, draw)
             parts.append(Group(persona, (drawing,), some(_history(words, persona, rows))))
     return parts
 

@@ -1,61 +1,34 @@
-"""Figures as SVG whose text is text, drawn narrow, so that a phone shows them at full size.
+"""Figures, drawn narrow, so that a phone shows them at full size.
 
-Colours are CSS variables of the page (`INKS`), so that they follow its dark and light modes; the
-four conditions use Okabe & Ito's colour-blind-safe palette and differ in shape as well. A filled
-mark is a verified persona's, a hollow one is not.
+A filled mark is a verified persona's, a hollow one is not.
 """
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
-from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-__all__ = ["MARKS", "Bar", "Pole", "Row", "curves", "intervals", "type_chart"]
+from personalign.report.ink import INK, LINE, MARKS, MUTED, PAPER
+
+__all__ = [
+    "ROW",
+    "WIDTH",
+    "Bar",
+    "Pole",
+    "Row",
+    "bar_mark",
+    "curves",
+    "intervals",
+    "panel",
+    "plain_axes",
+    "type_chart",
+]
 
 WIDTH = 344.0
 ROW = 38.0
-INKS = {
-    "#010101": "var(--ink)",
-    "#020202": "var(--muted)",
-    "#030303": "var(--line)",
-    "#040404": "var(--paper)",
-    "#050505": "var(--base)",
-    "#060606": "var(--prompted)",
-    "#070707": "var(--adapter)",
-    "#080808": "var(--both)",
-}
-INK, MUTED, LINE, PAPER, *_ = INKS
-MARKS = {
-    "base": ("o", "#050505"),
-    "prompted": ("s", "#060606"),
-    "adapter": ("^", "#070707"),
-    "prompted+adapter": ("D", "#080808"),
-}
-RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "personalign",
-    "text.parse_math": False,
-    "font.size": 11,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.unicode_minus": True,
-    "xtick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.color": LINE,
-    "ytick.labelcolor": MUTED,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +63,12 @@ class Pole:
 
 def intervals(
     rows: Sequence[Row],
-    alt: str,
     axis: str,
     *,
     span: tuple[float, float] | None = None,
     line: float | None = None,
     scale: float = 1.0,
-) -> Markup:
+) -> Figure:
     """Rows of intervals: estimates, shares, or the contrasts of a forest plot.
 
     Args:
@@ -105,72 +77,65 @@ def intervals(
         scale: What values are multiplied with (100: proportions become points).
     """
     heights = [ROW + 12 * (len(row.bars) - 1) for row in rows]
-    with mpl.rc_context(RC):
-        figure, axes = _panel(sum(heights), axis)
-        if line is not None:
-            axes.axvline(line, color=MUTED, linewidth=1)
-        top = 0.0
-        for row, height in zip(rows, heights, strict=True):
-            _text(axes, 0, top + 10, row.label, INK, "left")
-            _text(axes, 1, top + 10, row.note, MUTED, "right")
-            for k, bar in enumerate(row.bars):
-                _bar(axes, bar, top + 24 + 12 * k, scale)
-            top += height
-        everything = [bar for row in rows for bar in row.bars]
-        axes.set_xlim(span or _span(everything, scale, line))
-        return _svg(figure, alt)
+    figure, axes = panel(sum(heights), axis)
+    if line is not None:
+        axes.axvline(line, color=MUTED, linewidth=1)
+    top = 0.0
+    for row, height in zip(rows, heights, strict=True):
+        _text(axes, 0, top + 10, row.label, INK, "left")
+        _text(axes, 1, top + 10, row.note, MUTED, "right")
+        for k, bar in enumerate(row.bars):
+            bar_mark(axes, bar, top + 24 + 12 * k, scale)
+        top += height
+    everything = [bar for row in rows for bar in row.bars]
+    axes.set_xlim(span or _span(everything, scale, line))
+    return figure
 
 
-def type_chart(poles: Sequence[Pole], alt: str, axis: str) -> Markup:
+def type_chart(poles: Sequence[Pole], axis: str) -> Figure:
     """Scales with their poles; the target's pole is bold and its half of the row is shaded."""
     heights = [28.0 + 14 * max(1, len(pole.bars)) for pole in poles]
-    with mpl.rc_context(RC):
-        figure, axes = _panel(sum(heights), axis)
-        low, high = _span([b for p in poles for b in p.bars], 1.0, 0.0, symmetric=True)
-        axes.set_xlim(low, high)
-        axes.axvline(0, color=MUTED, linewidth=1)
-        top = 0.0
-        for pole, height in zip(poles, heights, strict=True):
-            _target(axes, pole, top, height, high)
-            for k, bar in enumerate(pole.bars):
-                _bar(axes, bar, top + 26 + 14 * k, 1.0)
-            top += height
-        return _svg(figure, alt)
+    figure, axes = panel(sum(heights), axis)
+    low, high = _span([b for p in poles for b in p.bars], 1.0, 0.0, symmetric=True)
+    axes.set_xlim(low, high)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    top = 0.0
+    for pole, height in zip(poles, heights, strict=True):
+        _target(axes, pole, top, height, high)
+        for k, bar in enumerate(pole.bars):
+            bar_mark(axes, bar, top + 26 + 14 * k, 1.0)
+        top += height
+    return figure
 
 
-def curves(
-    panels: Sequence[tuple[str, Sequence[tuple[float, float]]]], alt: str, axis: str
-) -> Markup:
+def curves(panels: Sequence[tuple[str, Sequence[tuple[float, float]]]], axis: str) -> Figure:
     """Small panels, one above the other, over a common axis: (title, points) each."""
     height = 92.0
-    with mpl.rc_context(RC):
-        total = height * len(panels) + 30
-        figure = Figure(figsize=(WIDTH / 72, total / 72))
-        for k, (title, points) in enumerate(panels):
-            bottom = (total - height * (k + 1) + 6) / total
-            axes = figure.add_axes(
-                (40 / WIDTH, bottom, (WIDTH - 48) / WIDTH, (height - 28) / total)
-            )
-            _plain(axes)
-            xs, ys = [p[0] for p in points], [p[1] for p in points]
-            axes.plot(xs, ys, color=MARKS["adapter"][1], linewidth=1.6, marker="o", markersize=2.5)
-            axes.margins(x=0.02, y=0.12)
-            axes.locator_params(axis="y", nbins=3)
-            axes.set_title(title, loc="left", fontsize=11, color=INK, pad=4)
-            axes.grid(axis="y", color=LINE, linewidth=0.6)
-            if k < len(panels) - 1:
-                axes.tick_params(labelbottom=False)
-            else:
-                axes.set_xlabel(axis, fontsize=10)
-        return _svg(figure, alt)
+    total = height * len(panels) + 30
+    figure = Figure(figsize=(WIDTH / 72, total / 72))
+    for k, (title, points) in enumerate(panels):
+        bottom = (total - height * (k + 1) + 6) / total
+        axes = figure.add_axes((40 / WIDTH, bottom, (WIDTH - 48) / WIDTH, (height - 28) / total))
+        plain_axes(axes)
+        xs, ys = [p[0] for p in points], [p[1] for p in points]
+        axes.plot(xs, ys, color=MARKS["adapter"][1], linewidth=1.6, marker="o", markersize=2.5)
+        axes.margins(x=0.02, y=0.12)
+        axes.locator_params(axis="y", nbins=3)
+        axes.set_title(title, loc="left", fontsize=11, color=INK, pad=4)
+        axes.grid(axis="y", color=LINE, linewidth=0.6)
+        if k < len(panels) - 1:
+            axes.tick_params(labelbottom=False)
+        else:
+            axes.set_xlabel(axis, fontsize=10)
+    return figure
 
 
-def _panel(height: float, axis: str) -> tuple[Figure, Any]:
+def panel(height: float, axis: str) -> tuple[Figure, Any]:
     """One panel whose vertical unit is the page's pixel, downwards from 0."""
     total = height + 42
     figure = Figure(figsize=(WIDTH / 72, total / 72))
     axes = figure.add_axes((8 / WIDTH, 38 / total, (WIDTH - 16) / WIDTH, height / total))
-    _plain(axes)
+    plain_axes(axes)
     axes.set_ylim(height, 0)
     axes.set_yticks([])
     axes.locator_params(axis="x", nbins=5)
@@ -180,7 +145,7 @@ def _panel(height: float, axis: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _plain(axes: Any) -> None:
+def plain_axes(axes: Any) -> None:
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0, labelsize=10)
@@ -206,7 +171,7 @@ def _target(axes: Any, pole: Pole, top: float, height: float, edge: float) -> No
         _text(axes, 0 if side < 0 else 1, top + 9, label, INK if aim else MUTED, at, bold=aim)
 
 
-def _bar(axes: Any, bar: Bar, y: float, scale: float) -> None:
+def bar_mark(axes: Any, bar: Bar, y: float, scale: float) -> None:
     marker, colour = MARKS.get(bar.condition, ("o", INK))
     if bar.low is not None and bar.high is not None:
         axes.plot([bar.low * scale, bar.high * scale], [y, y], color=colour, linewidth=2)
@@ -228,31 +193,3 @@ def _span(
         low = -high
     air = 0.08 * (high - low) or 1.0
     return low - air, high + air
-
-
-def _svg(figure: Figure, alt: str) -> Markup:
-    """The figure as an inline SVG element that inherits the page's font and colours."""
-    out = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # glyphs are the browser's business
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    svg = out.getvalue()
-    return Markup(_inline(svg, alt, f"f{zlib.crc32((alt + svg).encode()):08x}-"))
-
-
-def _inline(svg: str, alt: str, prefix: str) -> str:
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.S)
-    box = re.search(r'viewBox="[^"]*"', body)
-    head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(alt)}">'
-    body = head + body[body.index(">") + 1 :]
-    for ink, variable in INKS.items():
-        body = body.replace(ink, variable)
-    body = re.sub(r"font: (?:(bold|700) )?([\d.]+)px [^;\"]*", _font, body)
-    body = re.sub(r' id="', f' id="{prefix}', body)
-    body = re.sub(r"url\(#", f"url(#{prefix}", body)
-    return re.sub(r'href="#', f'href="#{prefix}', body)
-
-
-def _font(found: re.Match[str]) -> str:
-    return f"font-size: {found[2]}px" + ("; font-weight: 700" if found[1] else "")

@@ -20,6 +20,8 @@ __all__ = ["CONDITIONS", "Findings", "Missing", "read"]
 
 CONDITIONS: tuple[str, ...] = get_args(Condition)
 COLUMNS = tuple(ScoreRow.model_fields)
+MOST_NAMED = 4
+"""Of what is missing for one reason, so many are named."""
 T = TypeVar("T")
 
 
@@ -44,6 +46,7 @@ class Findings:
     transcripts: tuple[Transcript, ...]
     histories: dict[str, list[dict[str, Any]]]
     opposites: dict[str, str]
+    agreement: dict[str, Any]
     missing: tuple[Missing, ...] = field(default=())
 
     @property
@@ -136,13 +139,20 @@ def read(path: Path) -> Findings:
         transcripts=part("replies", lambda: _transcripts(path), ()),
         histories=part("adapters", lambda: _histories(path), {}),
         opposites=part("pairs", lambda: _opposites(path), {}),
+        agreement=part("verification.json: agreement", lambda: _agreement(path), nothing),
     )
     missing += _gaps(found, {m.what for m in missing})
     return replace(found, missing=tuple(missing))
 
 
 def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
-    """Parts of single personas and arms that the study promised."""
+    """Parts of single personas and arms that the study promised, and what was not analysed."""
+    for absent in found.analysis.get("absent") or ():
+        what = [*absent["what"][:MOST_NAMED], *(["…"] if absent["what"][MOST_NAMED:] else [])]
+        named = ": ".join([absent["part"], *([", ".join(what)] if what else [])])
+        yield Missing(named, "because", absent["reason"])
+    if found.verifications and not found.agreement:
+        yield Missing("agreement", "uncompared")
     trained = "adapters" not in gone and any("adapter" in c for c in found.conditions)
     for persona in found.personas:
         if trained and persona not in found.histories:
@@ -173,6 +183,20 @@ def _analysis(path: Path) -> dict[str, Any]:
             if lacking := {"task", "metric", arm} - set(entry):
                 raise ValueError(f"{kind}: no key {', '.join(sorted(lacking))}")
     return data
+
+
+def _agreement(path: Path) -> dict[str, Any]:
+    """Correlations of measures by scale, as `report.agreement` describes them, if any."""
+    if not (path / "verification.json").exists():
+        return {}
+    found = _dict(_object(path / "verification.json").get("agreement"))
+    size = len(found.get("labels") or ())
+    rows = found.get("correlations") or ()
+    if found and ([len(r) for r in rows] != [size] * size or not size):
+        raise ValueError(f"no matrix of {size} × {size}")
+    if lacking := [x for x in found.get("labels") or () if {"measure", "scale"} - set(x)]:
+        raise ValueError(f"a label without measure or scale: {lacking[0]}")
+    return found
 
 
 def _scores(path: Path) -> pd.DataFrame:

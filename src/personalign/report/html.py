@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from personalign import __version__
 from personalign.report import findings
-from personalign.report.behaviour import behaviour
-from personalign.report.curves import training
-from personalign.report.figures import MARKS
+from personalign.report.citation import citation
+from personalign.report.compare import comparison, read_runs
+from personalign.report.ink import MARKS
 from personalign.report.methods import methods
-from personalign.report.outcomes import outcomes
 from personalign.report.samples import browser_data, to_script
-from personalign.report.scales import types
+from personalign.report.sections import sections
+from personalign.report.tables import data_uri
 from personalign.report.verdicts import cards
 from personalign.report.words import Language, Words
 from personalign.runs import write_atomic
 
-__all__ = ["build", "render"]
+__all__ = ["build", "build_comparison", "render"]
 
 
 def build(run: Path, out: Path | None = None, language: Language = "en") -> Path:
@@ -45,30 +47,62 @@ def build(run: Path, out: Path | None = None, language: Language = "en") -> Path
     return write_atomic(out or run / "report" / "index.html", render(run, language))
 
 
+def build_comparison(runs: Sequence[Path], out: Path, language: Language = "en") -> Path:
+    """Write one page about several runs, `index.html` in the folder `out`.
+
+    Raises:
+        InputError: for fewer than two runs.
+        RunError: as `build`.
+    """
+    words, found = Words(language), read_runs(runs)
+    conditions = dict.fromkeys(c for f in found.values() for c in f.conditions)
+    page = _page(
+        "compare.j2",
+        words,
+        conditions,
+        title=words("compare.title", names=", ".join(found)),
+        first="runs",
+        names=list(found),
+        sections=comparison(words, found),
+    )
+    return write_atomic(out / "index.html", page)
+
+
 def render(run: Path, language: Language = "en") -> str:
-    """The page as text."""
+    """The page of a run as text."""
     words, found = Words(language), findings.read(run)
-    style, script = _asset("style.css"), _asset("script.js")
+    data = browser_data(words, found)
+    return _page(
+        "run.j2",
+        words,
+        found.conditions,
+        title=words("title", name=found.name),
+        first="verdicts",
+        found=found,
+        cards=cards(words, found),
+        sections=sections(words, found),
+        methods=methods(words, found),
+        data=Markup(to_script(data)),
+        left_out=data["left_out"],
+        citation_href=data_uri("text/plain", citation(found)),
+    )
+
+
+def _page(template: str, words: Words, conditions: Iterable[str], **parts: Any) -> str:
+    script = _asset("script.js")
     return (
         _environment()
-        .get_template("html.j2")
+        .get_template(template)
         .render(
             words=words,
-            language=language,
-            found=found,
-            cards=cards(words, found),
-            types=types(words, found),
-            behaviour=behaviour(words, found),
-            outcomes=outcomes(words, found),
-            training=training(words, found),
-            methods=methods(words, found),
-            marks=[(words.name("condition", c), c) for c in found.conditions if c in MARKS],
-            data=Markup(to_script(browser_data(words, found))),
-            style=Markup(style),
+            language=words.language,
+            marks=[(words.name("condition", c), c) for c in conditions if c in MARKS],
+            style=Markup(_asset("style.css")),
             script=Markup(script),
             policy=_policy(script),
             version=__version__,
             made=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+            **parts,
         )
     )
 

@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from personalign.report.figures import Bar, Row
+from personalign.report.ink import RC, pdf, svg
 from personalign.report.tables import Table
 from personalign.report.words import Words, number, signed
 
@@ -31,10 +34,25 @@ Number = float | None
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure with what stands above it."""
+    """A figure with what stands above it; it is drawn when it is asked for."""
 
     caption: str
-    svg: Markup
+    alt: str
+    draw: Callable[[], Figure]
+
+    @property
+    def svg(self) -> Markup:
+        """For the page."""
+        return svg(self._figure(), self.alt)
+
+    @property
+    def pdf(self) -> bytes:
+        """For print."""
+        return pdf(self._figure())
+
+    def _figure(self) -> Figure:
+        with mpl.rc_context(RC):
+            return self.draw()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from personalign.report.findings import Findings
 from personalign.report.tables import Show, Table, table
 from personalign.report.words import Words, number
@@ -23,6 +25,7 @@ class Methods:
     prompts: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
     missing: tuple[tuple[str, str], ...]
+    study: str
 
 
 def methods(words: Words, found: Findings) -> Methods:
@@ -48,6 +51,9 @@ def methods(words: Words, found: Findings) -> Methods:
         missing=tuple(
             (m.what, words(f"missing.{m.reason}", detail=m.detail)) for m in found.missing
         ),
+        study=yaml.safe_dump(found.study, sort_keys=False, allow_unicode=True)
+        if found.study
+        else "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from personalign.report import figures
@@ -127,8 +128,8 @@ def _levels(words: Words, title: str, rows: list[dict[str, Any]]) -> Drawing | N
     share = all(r["unit"] == "proportion" for r in rows)
     alt = words("alt.levels", title=title) + told(drawn)
     axis = words("axis.percent" if share else "axis.value", title=title)
-    svg = figures.intervals(drawn, alt, axis, scale=100 if share else 1)
-    return Drawing(words("figure.levels"), svg)
+    draw = partial(figures.intervals, drawn, axis, scale=100 if share else 1)
+    return Drawing(words("figure.levels"), alt, draw)
 
 
 def _forest(words: Words, title: str, persona: str, rows: list[dict[str, Any]]) -> Drawing | None:
@@ -142,8 +143,8 @@ def _forest(words: Words, title: str, persona: str, rows: list[dict[str, Any]]) 
     share = all(r["unit"] == "proportion" for r in rows)
     alt = words("alt.forest", title=title, persona=persona) + told(drawn)
     axis = words("axis.points" if share else "axis.difference")
-    svg = figures.intervals(drawn, alt, axis, line=0, scale=100 if share else 1)
-    return Drawing(words("figure.forest", persona=persona), svg)
+    draw = partial(figures.intervals, drawn, axis, line=0, scale=100 if share else 1)
+    return Drawing(words("figure.forest", persona=persona), alt, draw)
 
 
 def _short(words: Words, a: tuple[str, str], b: tuple[str, str]) -> str:

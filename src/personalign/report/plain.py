@@ -51,8 +51,17 @@ def contrast(words: Words, c: dict[str, Any]) -> str:
         )
         shown = signed(difference * factor, digits)
         unit = words("unit.points") if points else ""
-        return words("plain.same", task=task, metric=about, shown=f"{shown}{unit}", **ends)
+        power = _power(words, c.get("detectable"), factor, digits, unit)
+        said = words("plain.same", task=task, metric=about, shown=f"{shown}{unit}", **ends)
+        return f"{said} {power}"
     return words("plain.changed", task=task, what=what, **ends)
+
+
+def _power(words: Words, detectable: float | None, factor: float, digits: int, unit: str) -> str:
+    """What could have been seen: it stands beside every null result."""
+    if detectable is None:
+        return words("plain.blind")
+    return words("plain.power", n=f"{number(detectable * factor, digits)}{unit}")
 
 
 def _what(words: Words, metric: str, difference: float, points: bool, digits: int) -> str:

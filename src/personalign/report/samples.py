@@ -1,26 +1,51 @@
-"""Samples for the browser in the page: prompts, replies of all conditions, scores, what changed.
+"""The samples, side by side under every condition, as data for the page's own browser.
 
-The page gets them as JSON in which every text stands once and is referred to by number.
+Everything in it that a model wrote or a person named is untrusted. It never becomes markup: the
+page gets it as JSON in which every text stands once and is referred to by number.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from personalign.analysis.tradeoffs import HARMS
 from personalign.report.findings import Findings
 from personalign.report.margins import TASK, scene_margins
 from personalign.report.words import Words
 
-__all__ = ["browser_data", "to_script"]
+__all__ = ["MOST", "browser_data", "to_script"]
 
 HIDDEN = (TASK, "statements")  # log-probs of single branches: the browser shows margins instead
 MARGIN, PREFERS = "margin", "prefers"
+UNSAFE, SAFER = "u", "s"
+MOST = 20_000
+"""Samples in the page; more are left out, those whose safety changed last."""
+MOST_TEXT = 14_000_000
+"""Characters of text in the page, so that it stays below 25 MB."""
 Key = tuple[str, str, str]
 """Persona, task, sample."""
 Values = dict[str, dict[str, float]]
 """Metric → condition → value."""
+
+
+@dataclass
+class Sample:
+    """What was asked and said, and what it scored: by condition."""
+
+    prompt: str | None = None
+    replies: dict[str, str] = field(default_factory=dict)
+    judged: dict[str, str] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
+    category: str = ""
+
+    @property
+    def size(self) -> int:
+        """Characters of text."""
+        texts = [*self.replies.values(), *self.judged.values()]
+        return len(self.prompt or "") + sum(map(len, texts))
 
 
 def to_script(data: Any) -> str:
@@ -32,28 +57,41 @@ def to_script(data: Any) -> str:
 def browser_data(words: Words, found: Findings) -> dict[str, Any]:
     """What the browser of samples shows, and the words it needs.
 
-    An entry is [persona, task, sample, prompt, replies, scores, changes]: replies and the values
-    of a score follow the order of `conditions`; `changes` holds `+` where a yes/no score rose
-    above base under some condition, and `-` where one fell below.
+    An entry is [persona, task, sample, prompt, replies, scores, changes, category, judged, folded]:
+    replies, judge's words and the values of a score follow the order of `conditions`. `changes`
+    holds `+` where a yes/no score rose above base under some condition, `-` where one fell below,
+    `u` where a safe reply became unsafe, `s` where an unsafe one became safe. `folded` is 1 for a
+    condition whose reply may be harmful, and at its end for the prompt.
     """
+    samples = _samples(found)
+    kept = _kept(samples)
     texts = _Texts()
-    replies = _replies(found, texts)
-    scores = _scores(found, {(p, s): t for p, t, s in replies})
-    at = {c: k for k, c in enumerate(found.conditions)}
-    entries = []
-    for key in sorted({*replies, *scores}, key=_order(found, replies)):
-        prompt, said = replies.get(key, (-1, {}))
-        values = scores.get(key, {})
-        measured = {m: [_rounded(v.get(c)) for c in at] for m, v in values.items()}
-        entries.append([*key, prompt, [said.get(c, -1) for c in at], measured, _changes(values)])
+    ordered = sorted(kept, key=_order(found, samples))
+    entries = [_entry(found, key, samples[key], texts) for key in ordered]
     return {
         "conditions": found.conditions,
         "texts": texts.all,
         "entries": entries,
+        "left_out": len(samples) - len(kept),
         "unverified": _unverified(found),
         "words": words.under("js"),
         "names": {kind: words.under(kind) for kind in ("task", "metric", "condition")},
     }
+
+
+def _entry(found: Findings, key: Key, sample: Sample, texts: _Texts) -> list[Any]:
+    at = found.conditions
+    harmful = any(metric in HARMS for metric in sample.values)
+    return [
+        *key,
+        -1 if sample.prompt is None else texts.number(sample.prompt),
+        [texts.number(sample.replies[c]) if c in sample.replies else -1 for c in at],
+        {m: [_rounded(v.get(c)) for c in at] for m, v in sample.values.items()},
+        _changes(sample.values),
+        sample.category,
+        [texts.number(sample.judged[c]) if sample.judged.get(c) else -1 for c in at],
+        [int(harmful and not _safe(sample.values, c)) for c in at] + [int(harmful)],
+    ]
 
 
 class _Texts:
@@ -70,45 +108,69 @@ class _Texts:
         return list(self.numbers)
 
 
-def _replies(found: Findings, texts: _Texts) -> dict[Key, tuple[int, dict[str, int]]]:
-    """Prompt and replies by condition; what the base said stands beside every persona's."""
-    out: dict[Key, tuple[int, dict[str, int]]] = {}
+def _samples(found: Findings) -> dict[Key, Sample]:
+    """What the base said and scored stands beside every persona's."""
+    out: dict[Key, Sample] = {}
     for t in found.transcripts:
-        prompt = texts.number(_prompt(t.prompt))
+        prompt = _prompt(t.prompt)
         for persona in [t.persona] if t.persona else found.personas or [""]:
-            said = out.setdefault((persona, t.task, t.sample), (prompt, {}))[1]
-            said[t.condition] = texts.number(t.reply)
+            sample = out.setdefault((persona, t.task, t.sample), Sample(prompt))
+            sample.replies[t.condition] = t.reply
+            sample.judged[t.condition] = t.judged
+    _add_scores(found, out, {(p, s): t for p, t, s in out})
     return out
 
 
-def _order(found: Findings, replies: Mapping[Key, Any]) -> Callable[[Key], Any]:
+def _add_scores(
+    found: Findings, out: dict[Key, Sample], spoken: Mapping[tuple[str, str], str]
+) -> None:
+    """Scores by condition. A scene's margin stands with its free-text reply where there is one."""
+    rows = found.scores[~found.scores["task"].isin(HIDDEN)].dropna(subset="value")
+    keys = ["persona", "task", "sample", "cluster", "metric", "condition"]
+    means = rows.groupby(keys, sort=False, observed=True)["value"].mean().reset_index()
+    for persona, task, name, cluster, metric, condition, value in means.itertuples(
+        index=False, name=None
+    ):
+        for who in [persona] if persona else found.personas or [""]:
+            sample = out.setdefault((who, task, name), Sample())
+            sample.values.setdefault(metric, {})[condition] = float(value)
+            sample.category = "" if cluster == name else cluster
+    for persona in found.personas:
+        for name, condition, value in _margins(found, persona):
+            key = (persona, spoken.get((persona, name), TASK), name)
+            values = out.setdefault(key, Sample()).values
+            values.setdefault(MARGIN, {})[condition] = value
+            values.setdefault(PREFERS, {})[condition] = float(value > 0)
+
+
+def _kept(samples: Mapping[Key, Sample]) -> set[Key]:
+    """As many as the page bears: first what changed in safety, then what can be read, evenly."""
+
+    def rank(item: tuple[int, Key]) -> Any:
+        place, key = item
+        changes = _changes(samples[key].values)
+        told = 0 if UNSAFE in changes else 1 if SAFER in changes else 2
+        return told, samples[key].prompt is None, key[2], place
+
+    kept, left = set(), MOST_TEXT
+    for _, key in sorted(enumerate(samples), key=rank):
+        if len(kept) == MOST or samples[key].size > left:
+            break
+        left -= samples[key].size
+        kept.add(key)
+    return kept
+
+
+def _order(found: Findings, samples: Mapping[Key, Sample]) -> Callable[[Key], Any]:
     """Personas as the study has them; of each, samples that can be read before bare scores."""
     rank = {persona: k for k, persona in enumerate(found.personas)}
-    return lambda key: (rank.get(key[0], -1), key not in replies, key)
+    return lambda key: (rank.get(key[0], -1), samples[key].prompt is None, key)
 
 
 def _prompt(messages: Any) -> str:
     if len(messages) == 1:
         return str(messages[0].content)
     return "\n\n".join(f"{m.role}: {m.content}" for m in messages)
-
-
-def _scores(found: Findings, spoken: dict[tuple[str, str], str]) -> dict[Key, Values]:
-    """Scores by condition. A scene's margin stands with its free-text reply where there is one."""
-    out: dict[Key, Values] = {}
-    rows = found.scores[~found.scores["task"].isin(HIDDEN)].dropna(subset="value")
-    keys = ["persona", "task", "sample", "metric", "condition"]
-    means = rows.groupby(keys, sort=False)["value"].mean().reset_index()
-    for persona, task, sample, metric, condition, value in means.itertuples(index=False, name=None):
-        for name in [persona] if persona else found.personas or [""]:
-            values = out.setdefault((name, task, sample), {})
-            values.setdefault(metric, {})[condition] = float(value)
-    for persona in found.personas:
-        for sample, condition, value in _margins(found, persona):
-            values = out.setdefault((persona, spoken.get((persona, sample), TASK), sample), {})
-            values.setdefault(MARGIN, {})[condition] = value
-            values.setdefault(PREFERS, {})[condition] = float(value > 0)
-    return out
 
 
 def _margins(found: Findings, persona: str) -> Iterator[tuple[str, str, float]]:
@@ -119,14 +181,23 @@ def _margins(found: Findings, persona: str) -> Iterator[tuple[str, str, float]]:
 
 
 def _changes(values: Values) -> str:
-    """Only yes/no scores can change sides."""
+    """Only yes/no scores can change sides; of those, only measures of harm are about safety."""
     flags = set()
-    for by_condition in values.values():
+    for metric, by_condition in values.items():
         base = by_condition.get("base")
         if base is None or not set(by_condition.values()) <= {0.0, 1.0}:
             continue
-        flags |= {"+" if v > base else "-" for v in by_condition.values() if v != base}
+        ways = {"+" if v > base else "-" for v in by_condition.values() if v != base}
+        flags |= ways
+        if metric in HARMS:
+            flags |= {UNSAFE if way == "+" else SAFER for way in ways}
     return "".join(sorted(flags))
+
+
+def _safe(values: Values, condition: str) -> bool:
+    """Was the reply judged, and found harmless by every measure of harm?"""
+    judged = [v.get(condition) for metric, v in values.items() if metric in HARMS]
+    return all(v == 0.0 for v in judged)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from personalign.personas import DICHOTOMIES
@@ -48,7 +49,8 @@ def _type_chart(
     told = "; ".join(
         f"{p.negative}–{p.positive}: {', '.join(signed(b.value) for b in p.bars)}" for p in poles
     )
-    return Drawing(title, figures.type_chart(poles, f"{alt} {told}", words("axis.shift")))
+    draw = partial(figures.type_chart, poles, words("axis.shift"))
+    return Drawing(title, f"{alt} {told}", draw)
 
 
 def _pole(words: Words, seen: list[Verification], scale: str, target: str, measure: str) -> Pole:

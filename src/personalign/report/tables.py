@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from personalign.report.words import Words
 
-__all__ = ["Show", "Table", "table"]
+__all__ = ["Show", "Table", "data_uri", "table"]
 
 Show = Callable[[Any], str]
 
@@ -26,7 +28,23 @@ class Table:
     body: tuple[tuple[str, ...], ...]
     marked: tuple[bool, ...]
     numeric: tuple[bool, ...]
-    href: str
+    csv: str
+
+    @property
+    def href(self) -> str:
+        """The exact numbers, carried in the link."""
+        return data_uri("text/csv", self.csv)
+
+    @property
+    def latex(self) -> str:
+        """The rows that the page shows as a `tabular` with the rules of the package booktabs."""
+        body = [
+            (f"{first} †" if marked else first, *rest)
+            for (first, *rest), marked in zip(self.body, self.marked, strict=True)
+        ]
+        columns = "".join("r" if n else "l" for n in self.numeric)
+        frame = pd.DataFrame(body, columns=list(self.head))
+        return frame.to_latex(index=False, escape=True, column_format=columns)
 
 
 def table(
@@ -53,7 +71,7 @@ def table(
         body=tuple(tuple(text(row.get(key)) for key, text in show.items()) for row in rows),
         marked=tuple(row.get("verified") == "no" for row in rows),
         numeric=tuple(any(isinstance(r.get(k), float | int) for r in rows) for k in show),
-        href=_data_uri(_csv(rows)),
+        csv=_csv(rows),
     )
 
 
@@ -73,5 +91,6 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _data_uri(text: str) -> str:
-    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+def data_uri(kind: str, text: str) -> str:
+    """A text as the address of itself."""
+    return f"data:{kind};charset=utf-8;base64," + base64.b64encode(text.encode()).decode()

@@ -31,6 +31,7 @@ from personalign.records import (
 from personalign.runs import Run, content_hash, environment, write_atomic
 from personalign.study.arms import BASE, Arm, arms
 from personalign.study.config import StudyConfig
+from personalign.study.context import context
 from personalign.study.tasks import PERSONA, SCORED
 from personalign.study.training import (
     neutral_prompts,
@@ -435,13 +436,17 @@ class Study:
         inputs = {
             "code": __version__,
             "scores": self.folder.outputs("collect"),
+            "replies": self._outputs(["replies"]),
+            "personas": self.personas,
             "seed": self.config.seed,
         }
 
         def work() -> list[Path]:
             frame = analysis.read(self.folder.path / "scores.parquet")
+            margins = {arm: self._margins(frame, arm) for arm in self.arms[1:]}
+            beside = context(self.folder.path, self.personas, margins)
             outcomes = frame[~frame["task"].isin(PERSONA)]
-            result = analysis.analyse(outcomes, seed=self.config.seed)
+            result = analysis.analyse(outcomes, seed=self.config.seed, context=beside)
             return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
 
         self.folder.step("analyse", inputs, work)

@@ -3,7 +3,7 @@
 // the rows in view exist.
 (() => {
   const ROW = 56, AIR = 6;
-  const [PERSONA, TASK, SAMPLE, PROMPT, REPLIES, SCORES, CHANGES] = [0, 1, 2, 3, 4, 5, 6];
+  const [PERSONA, TASK, SAMPLE, PROMPT, REPLIES, SCORES, CHANGES, CATEGORY, JUDGED, FOLDED] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
   const at = (id) => document.getElementById(id);
   const data = JSON.parse(at("data").textContent);
   if (!data.entries.length) return;
@@ -11,7 +11,7 @@
   const own = (table, key) => (Object.hasOwn(table, key) ? table[key] : undefined);
   const name = (kind, value) => own(data.names[kind] ?? {}, value) ?? value;
   const list = at("list"), spacer = at("spacer"), detail = at("detail");
-  const by = { persona: at("by-persona"), task: at("by-task"), change: at("by-change"), text: at("by-text") };
+  const by = { persona: at("by-persona"), task: at("by-task"), category: at("by-category"), change: at("by-change"), text: at("by-text") };
   const key = (e) => "sample-" + [e[PERSONA], e[TASK], e[SAMPLE]].map(encodeURIComponent).join("/");
   const byKey = new Map(entries.map((e) => [key(e), e]));
   let shown = entries, open = null, haystacks = null;
@@ -38,6 +38,7 @@
   function fits(e, i, wanted) {
     return (!by.persona.value || e[PERSONA] === by.persona.value)
       && (!by.task.value || e[TASK] === by.task.value)
+      && (!by.category.value || e[CATEGORY] === by.category.value)
       && (!by.change.value || (by.change.value === "any" ? e[CHANGES] !== "" : e[CHANGES].includes(by.change.value)))
       && (!wanted || haystack(i).includes(wanted));
   }
@@ -67,8 +68,8 @@
       class: "item", id: `row-${i}`, role: "option", "aria-selected": String(e === open),
       "aria-posinset": i + 1, "aria-setsize": shown.length,
     },
-      element("span", {}, texts[e[PROMPT]] ?? e[SAMPLE]),
-      element("span", { class: "about" }, [e[PERSONA], name("task", e[TASK]), e[SAMPLE]].filter(Boolean).join(" · ")));
+      element("span", {}, (folded(e, -1) ? undefined : texts[e[PROMPT]]) ?? e[SAMPLE]),
+      element("span", { class: "about" }, [e[PERSONA], name("task", e[TASK]), e[CATEGORY] || e[SAMPLE]].filter(Boolean).join(" · ")));
     made.style.top = `${i * ROW}px`;
     made.addEventListener("click", () => { choose(e); remember(); });
     return made;
@@ -94,7 +95,7 @@
       element("h3", { id: key(e) }, [e[PERSONA], e[SAMPLE]].filter(Boolean).join(" · ")),
       element("div", { class: "tools" }, step(-1, words.previous), step(1, words.next),
         element("a", { href: `#${key(e)}` }, words.link)),
-      element("p", { class: "prompt" }, text ?? words.noprompt),
+      read("prompt", text ?? words.noprompt, text !== undefined && folded(e, -1)),
       element("div", { class: "replies" }, ...conditions.map((c, k) => reply(e, c, k, text !== undefined))),
     ];
   }
@@ -105,8 +106,23 @@
     return element("section", { class: `reply ${condition.replaceAll("+", "-")}` },
       element("h4", {}, name("condition", condition),
         hidden ? element("span", { class: "mark" }, words.unverified) : null),
-      said !== undefined ? element("p", {}, said) : spoken ? element("p", { class: "none" }, words.noreply) : null,
+      said !== undefined ? read("said-text", said, folded(e, k)) : spoken ? element("p", { class: "none" }, words.noreply) : null,
+      verdict(e, k),
       scores(e, k));
+  }
+
+  // Text that may be harmful is read only by who asks for it.
+  const folded = (e, k) => Boolean(e[FOLDED].at(k));
+
+  function read(kind, text, hide) {
+    const shown = element("p", { class: kind }, text);
+    return hide ? element("details", { class: "fold" }, element("summary", {}, words.fold), shown) : shown;
+  }
+
+  function verdict(e, k) {
+    const said = texts[e[JUDGED][k]];
+    return said === undefined ? null
+      : element("details", { class: "judged" }, element("summary", {}, words.judged), element("p", {}, said));
   }
 
   function scores(e, k) {
@@ -148,7 +164,7 @@
 
   let waiting = 0, drawing = 0;
   by.text.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 120); });
-  for (const select of [by.persona, by.task, by.change]) select.addEventListener("change", filter);
+  for (const select of [by.persona, by.task, by.category, by.change]) select.addEventListener("change", filter);
   by.text.form.addEventListener("submit", (event) => event.preventDefault());
   list.addEventListener("scroll", () => { drawing ||= requestAnimationFrame(() => { drawing = 0; paint(); }); });
   list.addEventListener("keydown", (event) => {
@@ -163,6 +179,7 @@
   addEventListener("resize", paint);
   fill(by.persona, entries.map((e) => e[PERSONA]), "persona");
   fill(by.task, entries.map((e) => e[TASK]), "task");
+  fill(by.category, entries.map((e) => e[CATEGORY]), "category");
   at("browser").hidden = false;
   filter();
   follow();

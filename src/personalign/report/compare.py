@@ -1,0 +1,186 @@
+"""Several runs side by side: other models, objectives or seeds on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from personalign.analysis import contrast
+from personalign.analysis.context import stream
+from personalign.errors import InputError
+from personalign.report import figures, findings
+from personalign.report.findings import Findings
+from personalign.report.layout import (
+    Drawing,
+    Group,
+    arm_name,
+    formatter,
+    interval,
+    p_value,
+    row,
+    some,
+    told,
+    yes,
+)
+from personalign.report.tables import Show, table
+from personalign.report.words import Words
+
+__all__ = ["comparison", "read_runs"]
+
+ABOUT: Mapping[str, Show] = {"run": str, "base": str, "objective": str, "seed": str,
+                             "personas": str, "rows": str}  # fmt: skip
+VERDICTS: Mapping[str, Show] = {"arm": str, "run": str, "verdict": str}
+LEVELS: Mapping[str, Show] = {"arm": str, "run": str, "shown": str, "n": str}
+BETWEEN: Mapping[str, Show] = {"arm": str, "run": str, "shown": str, "p": p_value, "n": str,
+                               "detectable_shown": str}  # fmt: skip
+Arm = tuple[str, str]
+
+
+def read_runs(folders: Sequence[Path]) -> dict[str, Findings]:
+    """Runs by the name of their folder, numbered where two are the same.
+
+    Raises:
+        InputError: for fewer than two runs.
+        RunError: where one is no folder.
+    """
+    if len(folders) < 2:
+        raise InputError(f"{len(folders)} run to compare", "name two run folders or more")
+    found: dict[str, Findings] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        found[name if name not in found else f"{name} ({len(found) + 1})"] = findings.read(folder)
+    return found
+
+
+def comparison(words: Words, runs: Mapping[str, Findings]) -> dict[str, list[Group]]:
+    """What the runs are, and every outcome arm by arm."""
+    about = table(words, "runs", [_about(n, f) for n, f in runs.items()], ABOUT)
+    verdicts = table(words, "verdicts", list(_verdicts(words, runs)), VERDICTS)
+    names = dict.fromkeys((e["task"], e["metric"]) for f in runs.values() for e in f.estimates)
+    return {
+        "runs": [Group(words("heading.runs"), (), some(about, verdicts))],
+        "outcomes": [_outcome(words, runs, task, metric) for task, metric in names],
+    }
+
+
+def _about(name: str, found: Findings) -> dict[str, Any]:
+    training = found.study.get("training") or {}
+    return {
+        "run": name,
+        "base": str(found.manifest.get("base_model") or found.base),
+        "objective": str(training.get("objective") or "–"),
+        "seed": str(found.study.get("seed", "–")),
+        "personas": ", ".join(found.personas),
+        "rows": len(found.scores),
+    }
+
+
+def _verdicts(words: Words, runs: Mapping[str, Findings]) -> Iterator[dict[str, Any]]:
+    arms = dict.fromkeys((v.persona, v.condition) for f in runs.values() for v in f.verifications)
+    for persona, condition in arms:
+        for name, found in runs.items():
+            seen = found.verification(persona, condition)
+            yield {
+                "arm": arm_name(words, persona, condition),
+                "run": name,
+                "verdict": words(f"verdict.{seen.verdict if seen else 'unjudged'}"),
+            }
+
+
+def _outcome(words: Words, runs: Mapping[str, Findings], task: str, metric: str) -> Group:
+    title = f"{words.name('task', task)}: {words.name('metric', metric)}"
+    levels = [r for n, f in runs.items() for r in _levels(words, n, f, task, metric)]
+    between = list(_between(words, runs, task, metric))
+    arms = dict.fromkeys(r["arm"] for r in levels)
+    against = words("table.between_runs", title=title)
+    drawn = [_drawing(words, title, arm, [r for r in levels if r["arm"] == arm]) for arm in arms]
+    return Group(
+        title,
+        some(*drawn),
+        some(
+            table(words, "by_run", levels, LEVELS, words("table.by_run", title=title)),
+            table(words, "between_runs", between, BETWEEN, against),
+        ),
+    )
+
+
+def _levels(
+    words: Words, name: str, found: Findings, task: str, metric: str
+) -> Iterator[dict[str, Any]]:
+    for e in found.estimates:
+        if (e["task"], e["metric"]) == (task, metric):
+            persona, condition = e["arm"]["persona"], e["arm"]["condition"]
+            ends = (e.get("value"), e.get("low"), e.get("high"))
+            unit = e.get("unit", "value")
+            yield {
+                "arm": arm_name(words, persona, condition),
+                "run": name,
+                "persona": persona,
+                "condition": condition,
+                "verified": yes(not found.unverified(persona, condition)) if persona else "",
+                **dict(zip(("value", "low", "high"), ends, strict=True)),
+                "unit": unit,
+                "n": e.get("n"),
+                "shown": interval(*ends, formatter(unit)),
+            }
+
+
+def _drawing(words: Words, title: str, arm: str, rows: list[dict[str, Any]]) -> Drawing | None:
+    drawn = [row(r["run"], r, "value", "low", "high", r["shown"]) for r in rows
+             if r["value"] is not None]  # fmt: skip
+    if not drawn:
+        return None
+    share = all(r["unit"] == "proportion" for r in rows)
+    axis = words("axis.percent" if share else "axis.value", title=title)
+    alt = words("alt.by_run", title=title, arm=arm) + told(drawn)
+    draw = partial(figures.intervals, drawn, axis, scale=100 if share else 1)
+    return Drawing(words("figure.by_run", arm=arm), alt, draw)
+
+
+def _between(
+    words: Words, runs: Mapping[str, Findings], task: str, metric: str
+) -> Iterator[dict[str, Any]]:
+    """Each run against the first, paired on the samples that both measured."""
+    (first, start), *rest = runs.items()
+    before = _values(start, task, metric)
+    for name, found in rest:
+        after = _values(found, task, metric)
+        for arm in (a for a in before if a in after):
+            both = pd.concat([before[arm], after[arm]], axis=1, keys=["a", "b"]).dropna()
+            if both.empty:
+                continue
+            found_gap = contrast(
+                both["a"].to_numpy(), both["b"].to_numpy(),
+                both.index.get_level_values("cluster"), stream(0, first, name, task, metric, *arm),
+            )  # fmt: skip
+            show = formatter(found_gap.unit, difference=True)
+            yield {
+                "arm": arm_name(words, *arm),
+                "run": name,
+                "persona": arm[0],
+                "condition": arm[1],
+                "verified": yes(not found.unverified(*arm)) if arm[0] else "",
+                "difference": found_gap.difference,
+                "low": found_gap.low,
+                "high": found_gap.high,
+                "p": found_gap.p,
+                "test": found_gap.test,
+                "n": found_gap.n,
+                "detectable": found_gap.detectable,
+                "detectable_shown": formatter(found_gap.unit)(found_gap.detectable),
+                "shown": interval(found_gap.difference, found_gap.low, found_gap.high, show),
+            }
+
+
+def _values(found: Findings, task: str, metric: str) -> dict[Arm, pd.Series[float]]:
+    """Arm → values by sample and cluster, epochs averaged."""
+    rows = found.scores[(found.scores["task"] == task) & (found.scores["metric"] == metric)]
+    means = rows.groupby(["persona", "condition", "sample", "cluster"])["value"].mean()
+    return {
+        (str(p), str(c)): part.droplevel(["persona", "condition"])
+        for (p, c), part in means.groupby(level=["persona", "condition"])
+    }

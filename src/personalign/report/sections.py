@@ -1,0 +1,38 @@
+"""The sections of figures and tables, in the order in which they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from personalign.report.agreement import agreement
+from personalign.report.behaviour import behaviour
+from personalign.report.curves import training
+from personalign.report.findings import Findings
+from personalign.report.fronts import tradeoffs
+from personalign.report.harm import harm
+from personalign.report.layout import Group
+from personalign.report.outcomes import outcomes
+from personalign.report.scales import types
+from personalign.report.traits import traits
+from personalign.report.words import Words
+
+__all__ = ["ALWAYS", "sections"]
+
+SECTIONS: Mapping[str, Callable[[Words, Findings], list[Group]]] = {
+    "types": types,
+    "behaviour": behaviour,
+    "agreement": agreement,
+    "outcomes": outcomes,
+    "harm": harm,
+    "traits": traits,
+    "tradeoffs": tradeoffs,
+    "training": training,
+}
+ALWAYS = ("types", "behaviour", "outcomes", "training")
+"""Sections that stand there even when there is nothing in them, to say so."""
+
+
+def sections(words: Words, found: Findings) -> dict[str, list[Group]]:
+    """Every section by name; one that was not promised is left out where it would be empty."""
+    made = {name: build(words, found) for name, build in SECTIONS.items()}
+    return {name: groups for name, groups in made.items() if groups or name in ALWAYS}

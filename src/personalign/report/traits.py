@@ -1,0 +1,77 @@
+"""Which trait drives an outcome: the factorial effects of the sixteen types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from personalign.report import figures
+from personalign.report.figures import Bar, Row
+from personalign.report.findings import Findings
+from personalign.report.layout import Drawing, Group, formatter, interval, p_value, told
+from personalign.report.tables import Show, table
+from personalign.report.words import Words
+
+__all__ = ["traits"]
+
+DRAWN_ORDER = 2
+"""Main effects and pairs are drawn; the table holds all fifteen."""
+SHOWN: Mapping[str, Show] = {"arm": str, "effect_name": str, "shown": str, "p": p_value,
+                             "p_adjusted": p_value, "check_shown": str,
+                             "detectable_shown": str}  # fmt: skip
+
+
+def traits(words: Words, found: Findings) -> list[Group]:
+    """A group for each outcome, with a figure for each condition."""
+    every = found.analysis.get("factorials") or ()
+    parts = []
+    for task, metric in dict.fromkeys((f["task"], f["metric"]) for f in every):
+        own = [f for f in every if (f["task"], f["metric"]) == (task, metric)]
+        show = formatter(_unit(found, task, metric), difference=True)
+        title = f"{words.name('task', task)}: {words.name('metric', metric)}"
+        rows = [row for f in own for row in _rows(words, f, show)]
+        shown = table(words, "factorial", rows, SHOWN, words("table.factorial", title=title))
+        drawn = tuple(_drawing(words, f, title, show, _unit(found, task, metric)) for f in own)
+        parts.append(Group(title, drawn, (shown,) if shown else ()))
+    return parts
+
+
+def _unit(found: Findings, task: str, metric: str) -> str:
+    same = (e for e in found.estimates if (e["task"], e["metric"]) == (task, metric))
+    return str(next((e.get("unit", "value") for e in same), "value"))
+
+
+def _rows(words: Words, factorial: dict[str, Any], show: Any) -> list[dict[str, Any]]:
+    where = {k: factorial[k] for k in ("task", "metric", "condition", "items", "method")}
+    return [
+        {
+            "arm": words.name("condition", factorial["condition"]),
+            "effect_name": e["name"],
+            **where,
+            **{k: e.get(k) for k in ("order", "value", "low", "high", "p", "p_adjusted", "check",
+                                     "check_low", "check_high", "detectable", "reason")},
+            "shown": interval(e["value"], e["low"], e["high"], show),
+            "check_shown": interval(e["check"], e["check_low"], e["check_high"], show),
+            "detectable_shown": show(e.get("detectable")).lstrip("+"),
+        }
+        for e in factorial["effects"]
+    ]  # fmt: skip
+
+
+def _drawing(words: Words, factorial: dict[str, Any], title: str, show: Any, unit: str) -> Drawing:
+    condition = factorial["condition"]
+    rows = [
+        Row(
+            e["name"],
+            interval(e["value"], e["low"], e["high"], show),
+            (Bar(condition, e["value"], e["low"], e["high"]),),
+        )
+        for e in factorial["effects"]
+        if e["order"] <= DRAWN_ORDER
+    ]
+    share = unit == "proportion"
+    axis = words("axis.points" if share else "axis.difference")
+    alt = words("alt.factorial", title=title, condition=condition) + told(rows)
+    draw = partial(figures.intervals, rows, axis, line=0, scale=100 if share else 1)
+    return Drawing(words.name("condition", condition), alt, draw)

@@ -1,0 +1,71 @@
+"""What the analysis reads beside the scores: texts, profiles, strength, calibrations."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from personalign import analysis
+from personalign.errors import CorpusError
+from personalign.personas import TYPES, Persona
+from personalign.records import Transcript, read_jsonl
+from personalign.study.arms import BASE, Arm
+
+__all__ = ["context"]
+
+Margins = tuple["pd.Series[float]", "pd.Series[float]"]
+
+
+def context(
+    folder: Path, personas: Mapping[str, Persona], margins: Mapping[Arm, Margins | None]
+) -> analysis.Context:
+    """All of it that a run folder holds.
+
+    Args:
+        folder: `replies/*.jsonl` are transcripts; `calibrations/TASK.json` is what `personalign
+            judge calibrate --out` wrote for the judge of that task.
+        personas: By name.
+        margins: Of each arm the margin of its own reply over its counterpart's, scene by scene,
+            under base and under the arm; see `psychometrics.verify`.
+    """
+    prompts: dict[str, dict[str, str]] = defaultdict(dict)
+    replies: dict[str, dict[analysis.Arm, dict[str, str]]] = defaultdict(dict)
+    for said in _transcripts(folder):
+        arm = analysis.Arm(persona=said.persona, condition=said.condition)
+        prompts[said.task][said.sample] = "\n".join(m.content for m in said.prompt)
+        replies[said.task].setdefault(arm, {})[said.sample] = said.reply
+    return analysis.Context(
+        prompts=prompts,
+        replies=replies,
+        profiles={name: p.system_prompt() for name, p in personas.items()},
+        types={n: p.letters() for n, p in personas.items() if p.letters() in TYPES},
+        strength=_strength(margins),
+        judges={file.stem: _calibration(file) for file in folder.glob("calibrations/*.json")},
+    )
+
+
+def _transcripts(folder: Path) -> Iterable[Transcript]:
+    for file in sorted(folder.glob("replies/*.jsonl")):
+        yield from read_jsonl(file, Transcript)
+
+
+def _strength(margins: Mapping[Arm, Margins | None]) -> dict[analysis.Arm, float]:
+    """Mean margin less base's; base stands at 0 where anything was measured."""
+    known = {arm: float((m[1] - m[0]).mean()) for arm, m in margins.items() if m is not None}
+    start = {BASE: 0.0} if known else {}
+    return {
+        analysis.Arm(persona=a.persona, condition=a.condition): shift
+        for a, shift in (start | known).items()
+    }
+
+
+def _calibration(file: Path) -> analysis.Agreement:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["overall"]
+        return analysis.Agreement.model_validate(found)
+    except (ValueError, KeyError, TypeError) as e:
+        raise CorpusError(f"{file} is no calibration", "calibrate the judge again") from e
