@@ -27,7 +27,7 @@ from personalign.psychometrics.reliability import (
 )
 from personalign.psychometrics.scoring import COLUMNS
 
-from .scripted import Scripted
+from scripted import Scripted
 
 
 @pytest.fixture(scope="module")

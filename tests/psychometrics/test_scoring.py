@@ -19,7 +19,7 @@ from personalign.psychometrics.scoring import (
     raw_scores,
 )
 
-from .scripted import Scripted
+from scripted import Scripted
 
 
 @pytest.fixture(scope="module")
