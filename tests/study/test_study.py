@@ -175,6 +175,40 @@ def test_a_custom_persona_is_trained_and_verified_on_generated_pairs(
     assert all(s.shifts for s in mechanic.scales)
 
 
+def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    measures = SMALL["measures"] | {"tasks": [], "evaluations": {"social": {}}}
+    change = {"base": str(tiny_base), "measures": measures | {"evaluation_limit": 3}}
+    study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
+    study.train_all()
+    study.evaluate()
+    study.collect([])
+    frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
+    arms = frame.groupby(["persona", "condition"])["sample"].nunique().to_dict()
+    assert arms == {("", "base"): 3, ("INFP", "prompted"): 3, ("INFP", "adapter"): 3}
+    assert len(list((tmp_path / "run" / "logs").glob("*.eval"))) == 3
+
+
+@pytest.mark.slow
+def test_other_ways_of_asking_are_tasks_too(tiny_base: Path, tmp_path: Path) -> None:
+    tasks = ["ratings", "letters", "interview"]
+    change = {
+        "base": str(tiny_base),
+        "conditions": ["base", "prompted"],
+        "measures": SMALL["measures"] | {"tasks": tasks},
+    }
+    study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
+    for arm in study.arms:
+        for task in tasks:
+            study.measure(arm, task)
+    study.collect(tasks)
+    frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
+    assert set(frame["task"]) == set(tasks)
+    assert set(frame["cluster"]) == {"EI", "SN", "TF", "JP"}
+    assert (frame["value"].notna() == (frame["state"] == "ok")).all()
+
+
 def test_pairs_that_ask_what_measures_are_refused(tiny_base: Path, tmp_path: Path) -> None:
     change = {
         "base": str(tiny_base),

@@ -39,6 +39,10 @@ class Measures(Record):
     """Social items: `starter`, `hub`, a file or SocialIQA's folder."""
     social_items: int | None = Field(None, ge=2)
     """How many social items; all where empty."""
+    evaluations: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Inspect tasks by name (docs/evaluations.md), each with its arguments, `{}` for none."""
+    evaluation_limit: int | None = Field(None, ge=1)
+    """How many samples of each Inspect task; all where empty."""
     replies: int = Field(6, ge=0)
     """Measure scenes that are also answered in free text."""
     max_new_tokens: int = Field(80, ge=1)

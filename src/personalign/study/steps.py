@@ -32,6 +32,7 @@ from personalign.runs import Run, content_hash, environment, write_atomic
 from personalign.study.arms import BASE, Arm, arms
 from personalign.study.config import StudyConfig
 from personalign.study.context import context
+from personalign.study.evaluations import evaluate
 from personalign.study.tasks import PERSONA, SCORED
 from personalign.study.training import (
     neutral_prompts,
@@ -164,6 +165,8 @@ class Study:
             for arm in self.arms:
                 for task in tasks:
                     self.measure(arm, task)
+            if until != "verify":
+                self.evaluate()
             self.collect(tasks)
             for step in ("verify", "analyse", "report"):
                 getattr(self, step)()
@@ -343,10 +346,28 @@ class Study:
         ]
         return write_atomic(self.folder.path / "replies" / f"{arm.slug}.jsonl", to_jsonl(written))
 
+    def evaluate(self) -> None:
+        """The Inspect tasks, for all arms."""
+        measures = self.config.measures
+        if not measures.evaluations:
+            return
+        trained = {
+            a.slug: self.folder.outputs(f"train:{a.adapter}") for a in self.arms if a.adapter
+        }
+        inputs = self._inputs(
+            tasks=measures.evaluations,
+            limit=measures.evaluation_limit,
+            arms={arm.slug: self.system(arm) for arm in self.arms},
+            adapters=trained,
+            seed=self.config.seed,
+        )
+        self.folder.step("evaluations", inputs, lambda: evaluate(self))
+
     # From scores to the report.
 
     def _outputs(self, tasks: Sequence[str]) -> dict[str, str]:
         names = [f"measure:{arm.slug}:{task}" for arm in self.arms for task in tasks]
+        names += ["evaluations"] if self.config.measures.evaluations else []
         done = [self.folder.outputs(n) for n in names if n in self.folder.manifest["steps"]]
         return {file: digest for files in done for file, digest in files.items()}
 

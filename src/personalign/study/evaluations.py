@@ -1,0 +1,52 @@
+"""The Inspect tasks of a study: all arms at once, with logs in the run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from personalign import analysis
+from personalign.errors import InputError
+from personalign.study.arms import Arm
+
+if TYPE_CHECKING:
+    from personalign.study.steps import Study
+
+__all__ = ["evaluate"]
+
+
+def evaluate(study: Study) -> list[Path]:
+    """Run what is named under `measures.evaluations`; logs in logs/, scores in one table.
+
+    Raises:
+        InputError: for an unknown task, or where the adapter is a whole model.
+    """
+    from personalign.evals import run
+    from personalign.models import provider
+
+    if study.config.training.method == "full":
+        raise InputError(
+            "evaluations of a full fine-tuning are not run inside a study",
+            "run `inspect eval personalign/TASK --model personalign/FOLDER` for it",
+        )
+
+    def asked(arm: Arm) -> provider.Arm:
+        return provider.Arm(arm.persona, arm.condition, study.system(arm), study.adapter(arm))
+
+    measures = study.config.measures
+    tasks = run.tasks_named(list(measures.evaluations), measures.evaluations)
+    arms = [asked(arm) for arm in study.arms]
+    limit = measures.evaluation_limit
+    rows = run.evaluate(
+        study.base_model,
+        arms,
+        tasks,
+        study.folder.path / "logs",
+        study.config.name,
+        limit,
+        study.config.seed,
+        progress=study.announce("evaluations", run.planned(arms, tasks, limit)),
+    )
+    path = study.folder.path / "scores" / "evaluations.parquet"
+    analysis.write(analysis.to_frame(rows), path)
+    return [path]
