@@ -43,6 +43,7 @@ def built(work: Build) -> Built:
     return made
 
 
+@pytest.mark.slow
 def test_the_whole_chain(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
     pytest.importorskip("scrapy")
     out = tmp_path / "out"
