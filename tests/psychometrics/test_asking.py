@@ -14,8 +14,12 @@ from personalign.models.local import LocalModel, Sampling
 from personalign.psychometrics import letters, likert
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Reply, draw
-from personalign.psychometrics.inventory import PairInventory, pair_inventory
-from personalign.psychometrics.items import StatementInventory, statement_inventory
+from personalign.psychometrics.inventory import (
+    PairInventory,
+    StatementInventory,
+    pair_inventory,
+    statement_inventory,
+)
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
 from personalign.records import Message
 

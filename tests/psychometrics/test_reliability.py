@@ -7,6 +7,7 @@ import pandas as pd
 import pingouin
 import pytest
 from scipy import stats
+from scripted import Scripted
 from statsmodels.multivariate.factor import Factor
 
 from personalign.psychometrics.inventory import (
@@ -26,8 +27,6 @@ from personalign.psychometrics.reliability import (
     split_half,
 )
 from personalign.psychometrics.scoring import COLUMNS
-
-from scripted import Scripted
 
 
 @pytest.fixture(scope="module")

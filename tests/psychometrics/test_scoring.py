@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scripted import Scripted
 
 from personalign.errors import InputError
 from personalign.psychometrics.intervals import mean_over_units
@@ -18,8 +19,6 @@ from personalign.psychometrics.scoring import (
     positions,
     raw_scores,
 )
-
-from scripted import Scripted
 
 
 @pytest.fixture(scope="module")
