@@ -215,3 +215,16 @@ def test_a_damaged_card_is_an_error(adapter: Path) -> None:
     with pytest.raises(InputError, match=r"card\.json"):
         read_card(adapter)
     assert adapters.CARD == "card.json"
+
+
+def test_commands_show_the_cards(adapter: Path) -> None:
+    from typer.testing import CliRunner
+
+    from personalign.cli import app
+
+    run = adapter.parents[1]
+    listed = CliRunner().invoke(app, ["adapters", "list", str(run), "--json"])
+    assert json.loads(listed.stdout)[str(adapter)]["persona"] == "INFP"
+    assert "not verified" in CliRunner().invoke(app, ["adapters", "list", str(run)]).stdout
+    shown = CliRunner().invoke(app, ["adapters", "show", str(adapter)]).stdout
+    assert "You are an INFP" in shown
