@@ -222,9 +222,10 @@ def test_commands_show_the_cards(adapter: Path) -> None:
 
     from personalign.cli import app
 
-    run = adapter.parents[1]
-    listed = CliRunner().invoke(app, ["adapters", "list", str(run), "--json"])
-    assert json.loads(listed.stdout)[str(adapter)]["persona"] == "INFP"
-    assert "not verified" in CliRunner().invoke(app, ["adapters", "list", str(run)]).stdout
-    shown = CliRunner().invoke(app, ["adapters", "show", str(adapter)]).stdout
-    assert "You are an INFP" in shown
+    def said(*args: str) -> str:
+        return CliRunner(env={"COLUMNS": "400"}).invoke(app, ["adapters", *args]).stdout
+
+    run = str(adapter.parents[1])
+    assert json.loads(said("list", run, "--json"))[str(adapter)]["persona"] == "INFP"
+    assert "not verified" in said("list", run)
+    assert "You are an INFP" in said("show", str(adapter))
