@@ -76,7 +76,8 @@ def multitrait_multimethod(positions: pd.DataFrame) -> Multitrait:
     if positions.duplicated(list(COLUMNS[:3])).any():
         raise InputError("an arm has two positions on one trait", "average them first")
     wide = positions.pivot(index="arm", columns=["measure", "scale"], values="position")
-    found = tuple(_correlation(wide, a, b) for a, b in combinations(wide.columns, 2))
+    traits = [(str(c[0]), str(c[1])) for c in wide.columns.to_flat_index()]
+    found = tuple(_correlation(wide, a, b) for a, b in combinations(traits, 2))
     convergent = [c for c in found if c.kind == "convergent" and c.value is not None]
     other = [c for c in found if c.kind != "convergent" and c.value is not None]
     compared = [

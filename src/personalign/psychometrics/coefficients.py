@@ -7,7 +7,7 @@ weights, how often each unit is in each draw, and gives (d, 1); NaN where it is 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["alpha", "icc31", "omega", "one_factor", "split_half"]
 
@@ -51,7 +51,7 @@ def omega(values: Floats, weights: Floats) -> Floats:
     safe = np.where(deviations > 1e-9, deviations, 1.0)
     loading, unique = one_factor(cov / (safe[:, :, None] * safe[:, None, :]), len(cov) > 1)
     common = (loading * safe).sum(axis=1) ** 2
-    proper = varies & (unique > HEYWOOD).all(axis=1)
+    proper = np.logical_and(varies, (unique > HEYWOOD).all(axis=1))
     return _where(proper, common / (common + (unique * safe**2).sum(axis=1)))
 
 
@@ -99,5 +99,5 @@ def icc31(values: Floats, weights: Floats) -> Floats:
     return _where(below > 1e-12, (between - error) / np.maximum(below, 1e-12))
 
 
-def _where(defined: NDArray[np.bool_], values: Floats) -> Floats:
+def _where(defined: ArrayLike, values: Floats) -> Floats:
     return np.where(defined, values, np.nan)[:, None]

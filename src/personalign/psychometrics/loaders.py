@@ -107,7 +107,7 @@ def keyed_csv(path: Path, key: Key) -> StatementInventory:
     counted = [
         {**items[n], "scale": k.scale, "key": k.sign} for n, k in key.items.items() if k.scale
     ]
-    scales = {k.scale for k in key.items.values() if k.scale}
+    scales = dict.fromkeys(k.scale for k in key.items.values() if k.scale)
     return _statements(
         path,
         counted,
@@ -116,7 +116,7 @@ def keyed_csv(path: Path, key: Key) -> StatementInventory:
         source=key.source,
         lowest=key.lowest,
         highest=key.highest,
-        scales={s: key.scales.get(s) or _scale(s) for s in sorted(scales)},
+        scales={s: key.scales.get(s) or _scale(s) for s in scales},
     )
 
 
@@ -247,7 +247,8 @@ def _of(path: Path) -> Error:
 
 
 def _scale(name: str) -> Scale:
-    positive, negative = DICHOTOMIES.get(name, ("high", "low"))
+    poles = DICHOTOMIES.get(name)
+    positive, negative = (poles[0], poles[1]) if poles else ("high", "low")
     return Scale(positive=positive, negative=negative, title=name)
 
 
