@@ -41,7 +41,7 @@ def dialogue(seed: int, turns: int = 3) -> str:
     lines = []
     for n in range(turns):
         k = seed * 10 + n
-        lines.append(f"User: Thing {k} has been on my mind since Tuesday morning, and so has {n}.")
+        lines.append(f"User: Thing {k} is on my mind since the {k}th, and so is {k + n}.")
         lines.append(
             f"Persona: Then let us sit with number {k} quietly for a while. I would write {k} down "
             f"first and see what {k} means to you."
