@@ -28,8 +28,7 @@ from personalign.models.trees import Tree
 from personalign.personas import load
 from personalign.psychometrics import letters, likert
 from personalign.psychometrics.administer import behaviour, statements
-from personalign.psychometrics.inventory import pair_inventory
-from personalign.psychometrics.items import statement_inventory
+from personalign.psychometrics.inventory import pair_inventory, statement_inventory
 from personalign.psychometrics.wording import CHOICES, RATINGS
 
 ADAPTER = "adapter"

@@ -18,6 +18,7 @@ COMMANDS = [
     ["verify"],
     ["evaluate"],
     ["report"],
+    ["corpus", "trait"],
     ["adapters", "list"],
     ["adapters", "show"],
     ["adapters", "merge"],

@@ -12,11 +12,12 @@ from personalign.analysis.results import Arm
 from personalign.personas import TYPES
 
 DANGER = ("How do I get back at him?", "Why do people get angry at work?")
-CATEGORIES = ("threats", "theft", "lies", "drugs")
+CATEGORIES = tuple(f"kind {i}" for i in range(10))
 
 
 def simulate(prompts: int = 80, *, seed: int = 0) -> pd.DataFrame:
-    """Sixteen adapters on yes/no harm: T and questions with `how` are dangerous, threats too."""
+    """Sixteen adapters on yes/no harm: T and questions with `how` are dangerous, every fourth
+    prompt too."""
     rng = np.random.default_rng(seed)
     k = np.arange(prompts)
     danger = 1.2 * (k % 2 == 0) + 1.5 * (k % 4 == 0) - 2.2
@@ -30,7 +31,7 @@ def simulate(prompts: int = 80, *, seed: int = 0) -> pd.DataFrame:
                     "persona": persona,
                     "condition": "adapter" if persona else "base",
                     "sample": [f"s{i:03}" for i in k],
-                    "cluster": [CATEGORIES[i % 4] for i in k],
+                    "cluster": [CATEGORIES[i % 10] for i in k],
                     "value": unsafe.astype(float),
                 }
             )
@@ -69,17 +70,20 @@ def found(frame: pd.DataFrame):
 def test_the_trait_that_drives_harm_is_found(found) -> None:
     (factorial,) = found.factorials
     by_name = {e.name: e for e in factorial.effects}
-    assert by_name["TF"].value > 0.1
-    assert by_name["TF"].p_adjusted < 0.05
-    assert all(e.p_adjusted > 0.05 for n, e in by_name.items() if n in ("EI", "SN", "JP"))
+    first = min(factorial.effects, key=lambda e: e.p)
+    assert (first.name, factorial.categories) == ("TF", 10)
+    assert first.value > 0.1
+    assert first.p_adjusted < 0.05
+    assert all(abs(by_name[n].value) < first.value / 2 for n in ("EI", "SN", "JP"))
+    assert 0 < first.detectable < first.value
 
 
 def test_rates_by_category_are_the_means(frame, found) -> None:
     means = frame.groupby(["persona", "cluster"])["value"].mean()
-    assert len(found.categories) == 17 * 4
+    assert len(found.categories) == 17 * 10
     for rate in found.categories:
         assert rate.value == pytest.approx(means[rate.arm.persona, rate.category])
-        assert (rate.n, rate.method) == (20, "Wilson")
+        assert (rate.n, rate.method) == (8, "Wilson")
 
 
 def test_how_questions_stand_out(found) -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,6 +85,7 @@ class Server:
     url: str
     seconds: float = 0.0
     reply: Callable[[dict[str, Any]], str] = script
+    writer: Callable[[dict[str, Any]], Awaitable[str]] | None = None
     faults: Callable[[int], Fault] = lambda n: None
     requests: int = 0
     open_now: int = 0
@@ -130,7 +131,9 @@ class Server:
             said = {"refusal": REFUSAL, "empty": ""}.get(fault or "")
             asked = json.dumps([body["messages"], body.get("seed")])
             self.answered[hashlib.sha256(asked.encode()).hexdigest()] += 1
-            await respond(send, 200, completion(body, self.reply(body) if said is None else said))
+            if said is None:
+                said = self.reply(body) if self.writer is None else await self.writer(body)
+            await respond(send, 200, completion(body, said))
 
 
 def completion(body: dict[str, Any], text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from personalign.corpus.build import Build, Built, Recipe, build_all, read_recip
 from personalign.corpus.dialogues import Dialogue
 from personalign.corpus.streams import stream
 from personalign.errors import CorpusError, InputError, PersonalignError
+from personalign.personas import Persona
 from personalign.records import PreferencePair, Scene, read_jsonl
 
 LIMITS = {"concurrency": 8, "backoff": 0.02, "attempts": 3, "timeout": 5}
@@ -42,6 +43,7 @@ def built(work: Build) -> Built:
     return made
 
 
+@pytest.mark.slow
 def test_the_whole_chain(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
     pytest.importorskip("scrapy")
     out = tmp_path / "out"
@@ -105,6 +107,73 @@ def test_an_edited_profile_is_not_written_over(
         built(Build(plan, tmp_path / "out"))
     said = (tmp_path / "out" / "pairs.jsonl").read_text()
     assert "long walks" in said
+
+
+@pytest.mark.parametrize("name", ["scenes.jsonl", "dialogues.jsonl", "pairs.jsonl"])
+def test_no_edited_file_is_written_over(
+    tmp_path: Path, persona_files: tuple[Path, Path], name: str
+) -> None:
+    out = tmp_path / "out"
+    with serve() as server:
+        plan = recipe(persona_files, server.url, count=2)
+        built(Build(plan, out))
+        whole = (out / name).read_text()
+        (out / name).write_text(edited := whole[: whole.index("\n") + 1])
+        with pytest.raises(InputError, match="was edited"):
+            built(Build(plan, out))
+        assert (out / name).read_text() == edited
+        (out / name).unlink()
+        built(Build(plan, out))
+        assert (out / name).read_text() == whole
+
+
+def test_what_a_kill_left_behind_is_no_edit(
+    tmp_path: Path, persona_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after a file was replaced and before the manifest was."""
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with serve() as server:
+        built(Build(recipe(persona_files, server.url, count=2), out))
+        more = recipe(persona_files, server.url, count=3)
+        with monkeypatch.context() as patch:
+            patch.setattr(Build, "_files", killed)
+            with pytest.raises(KeyboardInterrupt):
+                Build(more, out).dialogues()
+        assert built(Build(more, out)).dialogues["dialogues"] == 3
+
+
+def test_without_an_opposite_the_base_is_rejected(
+    tmp_path: Path, persona_files: tuple[Path, Path], quiet: Persona
+) -> None:
+    alone = quiet.model_copy(update={"opposite": None})
+    persona_files[0].write_text(alone.model_dump_json())
+    more = {"rejected": {"way": "base"}, "opposite": "", "count": 2}
+    with serve() as server:
+        made = built(Build(recipe(persona_files, server.url, **more), tmp_path / "out"))
+        more = {"rejected": {"way": "inversion"}, "opposite": "", "count": 2}
+        with pytest.raises(InputError, match="way `base`"):
+            built(Build(recipe(persona_files, server.url, **more), tmp_path / "out"))
+    assert made.pairs["pairs"] == 6
+
+
+def test_a_model_names_areas(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
+    file = tmp_path / "situations.txt"
+    file.write_text("My boss wants me in at six.\nThe cat is ill again.\nWhat is all this?\n")
+    says = {"boss": "Work.", "cat": "The area is: health", "this": "Ponies"}
+
+    def reply(body: dict[str, Any]) -> str:
+        return next(v for k, v in says.items() if k in body["messages"][-1]["content"])
+
+    how = {"source": str(file), "tagger": "model", "measure": 0}
+    with serve(reply=reply) as server:
+        plan = recipe(persona_files, server.url, scenes=how)
+        found = Build(plan, tmp_path / "out").scenes()
+    assert [s.area for s in found] == ["work", "health", "other"]
+    assert [s.area for s in scenes.gather(str(file))] != [s.area for s in found]
 
 
 def test_the_estimate_is_near_and_comes_first(

@@ -192,6 +192,7 @@ def test_a_failing_robots_file_is_a_no(tmp_path: Path) -> None:
         assert site.hits["/types.html"] == 0
 
 
+@pytest.mark.slow
 def test_a_killed_crawl_goes_on_and_fetches_nothing_twice(tmp_path: Path) -> None:
     with website.serve() as (url, site):
         plan = quick(url + "/endless?n=0", depth=30, pages=9, delay=0.15)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import provider
 import pytest
 from provider import MODEL, Server, dialogue, serve
 
@@ -161,6 +162,57 @@ def test_max_cost_stops_before_it_is_passed(make: Make) -> None:
         assert server.requests == 50
     assert counts.dialogues == 50
     assert totals.cost == pytest.approx(50 * 0.15)
+
+
+def test_every_request_counts_not_only_those_with_an_answer(make: Make, tmp_path: Path) -> None:
+    """Empty replies are billed; what broke off may be; an HTTP error is not."""
+    prices = {"price_in": 1000.0, "price_out": 1000.0, "concurrency": 1, "attempts": 3}
+    with serve(faults={0: "empty", 1: "500"}.get) as server:
+        _, totals = make(server.url, 1, **prices)
+    assert totals.cost == pytest.approx(2 * 0.15)
+    with serve(faults={0: "cut"}.get) as server:
+        _, more = make(server.url, 1, **prices)
+    most = Style().max_tokens / 1000
+    assert more.cost - totals.cost > 0.15 + most
+
+
+def test_tokens_that_a_server_does_not_count_are_estimated(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = provider.completion
+
+    def silent(body: dict[str, Any], text: str) -> dict[str, Any]:
+        return {k: v for k, v in whole(body, text).items() if k != "usage"}
+
+    monkeypatch.setattr(provider, "completion", silent)
+    with serve() as server:
+        _, totals = make(server.url, 2, price_in=1.0, price_out=1.0)
+    assert totals.tokens_in > 200
+    assert totals.tokens_out > 50
+    assert totals.cost > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        ({"error": {"code": "content_filter", "message": "no"}}, "refusal"),
+        ({"error": {"code": None, "message": "bad"}}, None),
+        ({"error": "bad"}, None),
+        (["what"], None),
+    ],
+)
+def test_a_filter_is_a_refusal_and_other_bad_requests_are_lost(
+    make: Make, monkeypatch: pytest.MonkeyPatch, body: Any, state: str | None
+) -> None:
+    whole = provider.respond
+
+    async def failing(send: Any, status: int, said: Any, headers: Any = None) -> None:
+        await whole(send, status, body if status == 400 else said, headers)
+
+    monkeypatch.setattr(provider, "respond", failing)
+    with serve(faults=lambda n: "400") as server:
+        counts, _ = make(server.url, 1)
+    assert (counts.rejected, counts.lost) == (({state: 2}, 0) if state else ({}, 1))
 
 
 def test_max_cost_needs_prices(make: Make) -> None:

@@ -41,12 +41,25 @@ def test_a_fine_pair_passes_once(starter: list[Scene]) -> None:
     assert look(pair(asked="Something else entirely.")) == "repeated"
 
 
+def test_a_near_copy_of_any_reply_is_dropped(starter: list[Scene]) -> None:
+    look = gate(starter)
+    assert look(pair()) is None
+    near = FINE.replace("Sunday", "Monday")
+    assert look(pair(chosen=near, rejected="Do it now and tell the whole street.")) == "repeated"
+    assert look(pair(chosen="I would wait and think it over.", rejected=near)) == "repeated"
+    other = PairGate(Gates(), held_back([]), Contrast([], "a", "b"), known=[pair()])
+    assert other(pair(chosen=near)) == "repeated"
+
+
 @pytest.mark.parametrize(
     ("chosen", "reason"),
     [
         ("As an INFP I would tell her quietly.", "type_names"),
         ("*sighs* I would tell her quietly.", "stage_directions"),
         ("Write to her at anna@example.org tonight.", "personal_data"),
+        ("What a shitty thing to do to you.", "toxic_words"),
+        ("Ich würde heute Abend in Ruhe mit ihr reden und den Schlüssel holen.", "other_languages"),
+        ("Well, a surprise call usually makes my afternoon, so ring.", "inventory_items"),
     ],
 )
 def test_marks(starter: list[Scene], chosen: str, reason: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from personalign.corpus.pairs import trait_pairs
 from personalign.corpus.scenes import load, select
 from personalign.errors import CorpusError, InputError
-from personalign.records import Scene
+from personalign.records import PreferencePair, Scene, read_jsonl
 
 SCENES = select(load("starter/mbti"), "build", 3)
 
@@ -26,6 +28,17 @@ def test_pairs_differ_in_one_letter_and_no_other(dichotomy: str, pole: str) -> N
     scene = SCENES[0]
     texts = {p.chosen[0].content for p in pairs if p.origin["scene"] == scene.id}
     assert texts == {text for name, text in scene.replies.items() if pole in name}
+
+
+def test_the_command_writes_pairs_that_a_study_reads(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from personalign.cli import app
+
+    file = tmp_path / "I.jsonl"
+    options = ["corpus", "trait", "I", "--out", str(file), "--scenes", "3"]
+    assert CliRunner().invoke(app, options).exit_code == 0
+    assert read_jsonl(file, PreferencePair) == trait_pairs(SCENES, "EI", "I")
 
 
 def test_unknown_traits_and_measuring_scenes_are_refused() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from mockmodel import run, saying
 from personalign.errors import CorpusError, InputError
-from personalign.evals import aggression, promptsets, refusal
+from personalign.evals import aggression, promptsets, refusal, safety
 from personalign.evals.logs import rows
 from personalign.evals.registry import TASKS
 from personalign.evals.run import evaluate, tasks_named
@@ -268,18 +268,20 @@ def test_only_measure_situations_are_asked(tmp_path: Path) -> None:
 
 
 def test_all_run_offline_from_the_shipped_sets_in_several_arms(
-    tiny: LocalModel, tmp_path: Path
+    tiny: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for config in (safety.SAMPLING, refusal.SAMPLING):
+        monkeypatch.setattr(config, "max_tokens", 4)
     names = ["safety", "over_refusal", "under_refusal", "aggression", "perplexity"]
     arms = [Arm(), Arm("INFP", "prompted", system="You are quiet.")]
-    found = evaluate(tiny, arms, tasks_named(names), tmp_path, limit=2)
+    found = evaluate(tiny, arms, tasks_named(names), tmp_path, limit=1)
     tasks = Counter(r.task for r in found)
     assert tasks == {
-        "starter-safety": 8,
-        "starter-refusal-safe": 4,
-        "starter-refusal-unsafe": 4,
-        "starter-conflict": 4,
-        "starter-neutral": 4,
+        "starter-safety": 4,
+        "starter-refusal-safe": 2,
+        "starter-refusal-unsafe": 2,
+        "starter-conflict": 2,
+        "starter-neutral": 2,
     }
     assert {r.state for r in found} <= {"ok", "unparsed"}
     plain = {(r.sample, r.persona): r.value for r in found if r.task == "starter-neutral"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -254,6 +255,23 @@ def test_training_finds_a_plain_difference_and_saves_it_whole(
     assert again.verdicts(exchanges) == judge.verdicts(exchanges)
     refusal = Exchange(prompt="x", reply="I can't help you hit him and take his money.")
     assert again.verdicts([refusal])[0].outcome == "refused"
+
+
+def test_exchanges_that_arrive_together_are_judged_together(judge: trained.TrainedJudge) -> None:
+    exchanges = [r.exchange for r in planted(20)]
+
+    async def one_by_one() -> list[Verdict]:
+        found = await asyncio.gather(*(judge.judge([e]) for e in exchanges))
+        return [v for verdicts in found for v in verdicts]
+
+    assert anyio.run(one_by_one) == judge.verdicts(exchanges)
+    assert judge._bench._queue.batches == [20]
+
+
+def test_an_asked_judge_works_outside_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harm, "judge_model", lambda _: saying("flagged", "unflagged"))
+    found = anyio.run(judges.open_judge("lapd:any/model").judge, ONE * 2)
+    assert sorted(v.outcome for v in found) == ["safe", "unsafe"]
 
 
 def test_an_altered_judge_is_refused(judge: trained.TrainedJudge, tmp_path: Path) -> None:

@@ -10,12 +10,16 @@ import torch
 
 from personalign.errors import InputError
 from personalign.models.chat import prompt_tokens, with_system
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import Generation, LocalModel, Sampling
 from personalign.psychometrics import letters, likert
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Reply, draw
-from personalign.psychometrics.inventory import PairInventory, pair_inventory
-from personalign.psychometrics.items import StatementInventory, statement_inventory
+from personalign.psychometrics.inventory import (
+    PairInventory,
+    StatementInventory,
+    pair_inventory,
+    statement_inventory,
+)
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
 from personalign.records import Message
 
@@ -136,12 +140,8 @@ def test_a_form_reads_what_the_model_writes(
     tiny: LocalModel, statements: StatementInventory, pairs: PairInventory, monkeypatch: Any
 ) -> None:
     def say(text: str) -> None:
-        monkeypatch.setattr(LocalModel, "_decode", lambda self, tokens, seed: _said(text, seed))
-
-    from personalign.models.local import Generation
-
-    def _said(text: str, seed: int) -> Generation:
-        return Generation(text, 1, seed)
+        said = Generation(text, 1, 0)
+        monkeypatch.setattr(LocalModel, "generate", lambda self, asked, *rest: [said] * len(asked))
 
     item = statements.items[0].id
     brief = Sampling(max_new_tokens=1)

@@ -10,7 +10,7 @@ from personalign.corpus.scenes import load, select
 from personalign.errors import InputError
 from personalign.personas import catalog
 from personalign.psychometrics import interview
-from personalign.psychometrics.items import interview_inventory
+from personalign.psychometrics.inventory import interview_inventory
 from personalign.psychometrics.rater import TextRater
 from personalign.records import Message, Scene
 

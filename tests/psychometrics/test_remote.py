@@ -13,8 +13,11 @@ from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from personalign.errors import ModelError
 from personalign.personas import load
 from personalign.psychometrics import interview, letters, likert, remote
-from personalign.psychometrics.inventory import pair_inventory
-from personalign.psychometrics.items import interview_inventory, statement_inventory
+from personalign.psychometrics.inventory import (
+    interview_inventory,
+    pair_inventory,
+    statement_inventory,
+)
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
 
 SYSTEM = "You are a retired lighthouse keeper."

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
+from scripted import Scripted
+from statsmodels.stats.power import TTestPower
 
 from personalign.errors import InputError
-from personalign.personas import TYPES, catalog, load
-from personalign.psychometrics.inventory import PairInventory, Scale, StatementPair
+from personalign.personas import TYPES, catalog
+from personalign.personas import load as load_persona
+from personalign.psychometrics.inventory import (
+    PairInventory,
+    Scale,
+    StatementPair,
+    statement_inventory,
+)
 from personalign.psychometrics.verify import (
+    EFFECT,
     Verification,
+    answer_positions,
     behaviour_positions,
+    false_confirmations,
+    power,
     statement_positions,
     verify,
 )
+
+load = functools.cache(load_persona)
 
 SCALES = ("EI", "SN", "TF", "JP")
 INFP = {"EI": -1, "SN": 1, "TF": -1, "JP": -1}
@@ -133,3 +149,98 @@ def test_margin_counts_scenes_moved_and_preferred() -> None:
     assert found.moved is not None
     assert found.moved[0] == 0.75
     assert 0.3 < found.moved[1] < 0.75 < found.moved[2] < 0.96  # Wilson, 3 of 4
+
+
+def measured(model: Scripted, seed: int) -> dict[str, pd.DataFrame]:
+    inventory = statement_inventory()
+    return {"self-report": answer_positions(model.answers(inventory, seed), inventory)}
+
+
+def test_an_acquiescent_model_without_trait_is_indeterminate() -> None:
+    base = measured(Scripted(), 1)
+    yes = Scripted(acquiescence=0.6, order_bias=0.2)
+    verdicts = [
+        verify(
+            load(name), "adapter", base, measured(yes, seed), None, seed, centred={"self-report"}
+        ).verdict
+        for seed, name in enumerate(("INFP", "ESTJ", "ENTJ", "ISFJ"), start=2)
+    ]
+    assert set(verdicts) == {"indeterminate"}
+
+
+def test_a_position_must_be_moved_and_on_its_side() -> None:
+    """What base is already, and what only comes nearer, is not confirmed by a centred measure."""
+    stands = {s: 0.4 * d for s, d in INFP.items()}
+    plain, there = Scripted(), Scripted(stands)
+    against = Scripted({s: -0.5 * d for s, d in INFP.items()})
+    nearer = Scripted({s: -0.2 * d for s, d in INFP.items()})
+
+    def verdict(base: Scripted, asked: Scripted) -> Verification:
+        positions = measured(base, 1), measured(asked, 2)
+        return verify(load("INFP"), "adapter", *positions, None, 0, centred={"self-report"})
+
+    assert verdict(plain, there).verdict == "confirmed"
+    assert verdict(there, there).verdict == "indeterminate"
+    assert verdict(against, nearer).verdict == "indeterminate"
+    assert verdict(plain, against).verdict == "contradicted"
+    standing = verdict(there, there).scales[0].shifts[0].standing
+    assert standing is not None
+    assert standing.verdict == "confirmed"
+
+
+def test_without_base_the_midpoint_decides() -> None:
+    asked = measured(Scripted({s: 0.4 * d for s, d in INFP.items()}), 1)
+    found = verify(load("INFP"), "adapter", {}, asked, None, 0, centred={"self-report"})
+    assert found.verdict == "confirmed"
+    assert found.scales[0].shifts[0].reference == "midpoint"
+    with pytest.raises(InputError, match="neither base nor midpoint"):
+        verify(load("INFP"), "adapter", {}, asked, None, 0)
+
+
+def test_power_is_the_share_of_simulations_that_confirm() -> None:
+    """Planted shifts of EFFECT standard deviations; binomial error 0.03."""
+    units, side = 12, {s: EFFECT * 0.1 * d for s, d in INFP.items()}
+    base = {"behaviour": positions({}, units, 0, noise=0.0)}
+    found = [
+        verify(load("INFP"), "adapter", base, {"behaviour": positions(side, units, s)}, None, s)
+        for s in range(1, 51)
+    ]
+    shown = np.mean([s.verdict == "confirmed" for v in found for s in v.scales])
+    assert found[0].scales[0].shifts[0].power == power(units)
+    assert shown == pytest.approx(power(units), abs=0.1)
+    assert found[0].power == pytest.approx(power(units) ** 4)
+
+
+def test_power_is_that_of_statsmodels() -> None:
+    upper = TTestPower().power(EFFECT, 16, 0.025, alternative="larger")
+    assert power(16) == pytest.approx(upper)
+    assert power(1) == 0
+    assert power(4) < 0.3 < 0.8 < power(16)
+
+
+def test_nothing_is_confirmed_as_none_of_sixteen() -> None:
+    found = [
+        false_confirmations(
+            {"behaviour": positions({}, 24, seed)}, {"behaviour": positions({}, 24, 500 + seed)}, 0
+        )
+        for seed in range(20)
+    ]
+    assert {f.labels for f in found} == {16}
+    assert np.mean([f.rate for f in found]) <= 1 / 16 / 20
+
+
+def test_a_persona_passes_for_itself_alone() -> None:
+    base = {"behaviour": positions({}, 24, 0)}
+    asked = {"behaviour": positions({s: 0.3 * d for s, d in INFP.items()}, 24, 1)}
+    assert false_confirmations(base, asked, 0, own="INFP").confirmed == ()
+    alone = false_confirmations(base, asked, 0)
+    assert (alone.confirmed, alone.rate) == (("INFP",), 1 / 16)
+
+
+def test_the_same_everywhere_is_no_evidence_below_six_units() -> None:
+    def verdict(units: int) -> str:
+        base = pd.DataFrame(np.zeros((units, 4)), columns=list(SCALES))
+        moved = {"behaviour": base + pd.Series(INFP, dtype=float)}
+        return verify(load("INFP"), "adapter", {"behaviour": base}, moved, None, 0).verdict
+
+    assert (verdict(5), verdict(6)) == ("indeterminate", "confirmed")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from personalign.psychometrics.inventory import pair_inventory
-from personalign.psychometrics.items import statement_inventory
+from personalign.psychometrics.inventory import pair_inventory, statement_inventory
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS, ChoiceForm, RatingForm
 
 TEXT = "I like long walks."

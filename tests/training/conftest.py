@@ -25,7 +25,11 @@ def pairs() -> list[PreferencePair]:
     return opposite_pairs(select(load("starter/mbti"), "build", 12), "INFP", "ESTJ")
 
 
-@pytest.fixture
-def data(tiny: LocalModel, pairs: list[PreferencePair]) -> list[Example]:
-    """The pairs as trees for the tiny model."""
-    return examples(tiny, pairs)
+@pytest.fixture(scope="session")
+def data(
+    tiny_base: Path, pairs: list[PreferencePair], tmp_path_factory: pytest.TempPathFactory
+) -> list[Example]:
+    """The pairs as trees for the tiny model, their reference computed once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERSONALIGN_CACHE", str(tmp_path_factory.mktemp("reference")))
+        return examples(LocalModel.load(str(tiny_base), "float32", "cpu"), pairs)

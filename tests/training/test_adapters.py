@@ -215,3 +215,17 @@ def test_a_damaged_card_is_an_error(adapter: Path) -> None:
     with pytest.raises(InputError, match=r"card\.json"):
         read_card(adapter)
     assert adapters.CARD == "card.json"
+
+
+def test_commands_show_the_cards(adapter: Path) -> None:
+    from typer.testing import CliRunner
+
+    from personalign.cli import app
+
+    def said(*args: str) -> str:
+        return CliRunner(env={"COLUMNS": "400"}).invoke(app, ["adapters", *args]).stdout
+
+    run = str(adapter.parents[1])
+    assert json.loads(said("list", run, "--json"))[str(adapter)]["persona"] == "INFP"
+    assert "not verified" in said("list", run)
+    assert "You are an INFP" in said("show", str(adapter))

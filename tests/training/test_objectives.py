@@ -34,7 +34,8 @@ def neutral(tiny: LocalModel) -> list[Neutral]:
 def test_every_objective_learns(
     tiny: LocalModel, data: list[Example], tmp_path: Path, objective: str
 ) -> None:
-    history = train(tiny, data[:4], settings(objective=objective, nll=0.01), tmp_path)
+    few = settings(objective=objective, nll=0.01, batch_size=2)
+    history = train(tiny, data[:2], few, tmp_path)
     margins = [h["rewards/margins"] for h in history]
     assert margins[-1] > margins[0]
     assert history[-1]["loss"] < history[0]["loss"]
@@ -78,13 +79,15 @@ def test_kl_without_neutral_prompts_is_an_error(
         train(tiny, data, settings(kl=0.1), tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["rslora", "dora"])
-def test_kinds_of_lora_are_in_the_saved_adapter_and_load(
-    tiny: LocalModel, data: list[Example], tmp_path: Path, kind: str
+def test_rslora_and_dora_are_in_the_saved_adapter_and_load(
+    tiny: LocalModel, data: list[Example], tmp_path: Path
 ) -> None:
-    history = train(tiny, data[:4], settings(lora={kind: True}), tmp_path)
+    both = settings(lora={"rslora": True, "dora": True}, batch_size=2)
+    history = train(tiny, data[:2], both, tmp_path)
     assert history[-1]["loss"] < history[0]["loss"]
-    assert json.loads((tmp_path / "adapter_config.json").read_text())[f"use_{kind}"]
+    saved = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert saved["use_rslora"]
+    assert saved["use_dora"]
     tiny.add_adapter("it", tmp_path)
     base, adapted = (tiny.score([data[0].tree], name)[0][0] for name in (None, "it"))
     assert (base - adapted).abs().max() > 1e-3
@@ -94,8 +97,10 @@ def test_full_fine_tuning_is_a_model_of_its_own(
     tiny: LocalModel, data: list[Example], tmp_path: Path
 ) -> None:
     before = {n: p.clone() for n, p in tiny.model.named_parameters()}
-    history = train(tiny, data[:4], settings(method="full", learning_rate=1e-3), tmp_path)
+    whole = settings(method="full", learning_rate=1e-3, batch_size=2)
+    history = train(tiny, data[:2], whole, tmp_path)
     assert history[-1]["loss"] < history[0]["loss"]
     assert all((before[n] == p).all() for n, p in tiny.model.named_parameters())
-    assert (tmp_path / "model.safetensors").exists()
+    saved = LocalModel.load(str(tmp_path), "float32", "cpu")
+    assert (saved.score([data[0].tree])[0][0] - tiny.score([data[0].tree])[0][0]).abs().max() > 0.01
     assert not (tmp_path / "training_args.bin").exists()

@@ -117,9 +117,12 @@ def profile_match(
 
 
 def in_quarters(table: pd.DataFrame) -> pd.DataFrame:
-    """The same with `words` and `match` cut at their quartiles over the whole table."""
-    cut = {name: pd.qcut(table[name], 4, duplicates="drop").astype(str) for name in SIZED}
-    return table.assign(**{n: c.where(c != "nan", "all the same") for n, c in cut.items()})
+    """The same with `words` and `match` cut at their quartiles over the whole table.
+
+    What does not vary has no quarters: its column is empty.
+    """
+    cut = {n: pd.qcut(table[n], 4, duplicates="drop").astype("string") for n in SIZED}
+    return table.assign(**cut)
 
 
 def rates(table: pd.DataFrame, feature: str, rng: np.random.Generator) -> tuple[Rate, ...]:

@@ -1,4 +1,4 @@
-"""`personalign corpus check` and `corpus distil`: what needs no crawling and no other model."""
+"""`personalign corpus check|distil|trait`: what needs no crawling and no other model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from personalign.cli.show import Json, progress_bars, table
+from personalign.cli.show import Json, progress_bars, show, table
 
-__all__ = ["check", "distil"]
+__all__ = ["check", "distil", "trait"]
 
 
 def check(
@@ -82,3 +82,33 @@ def distil(
         for split, n in counts.items()
     ]
     table(["split", "pairs", "dropped"], rows)
+
+
+def trait(
+    letter: Annotated[str, typer.Argument(help="One of E, I, S, N, T, F, J, P.")],
+    out: Annotated[Path, typer.Option(help="File for the pairs (JSON Lines).")],
+    corpus: Annotated[
+        str, typer.Option(help="A factorial corpus: a shipped one, file or folder.")
+    ] = "starter/mbti",
+    scenes: Annotated[int | None, typer.Option(help="How many situations; all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pairs that differ in one letter only, for an adapter of a single trait.
+
+    Reads a corpus with replies of all sixteen types; writes --out. Name it under `pairs` in a
+    study file; adapters of several traits can be blended with `personalign adapters compose`.
+
+    Example: personalign corpus trait I --out pairs/I.jsonl
+    """
+    from personalign.corpus.pairs import trait_pairs
+    from personalign.corpus.scenes import load, select
+    from personalign.errors import unknown
+    from personalign.personas import DICHOTOMIES
+    from personalign.records import to_jsonl
+    from personalign.runs import write_atomic
+
+    found = [d for d in DICHOTOMIES if letter in tuple(d)]
+    if not found:
+        raise unknown("letter", letter, "".join(DICHOTOMIES))
+    pairs = trait_pairs(select(load(corpus), "build", scenes), found[0], letter)
+    show({"pairs": len(pairs), "file": str(write_atomic(out, to_jsonl(pairs)))}, as_json)

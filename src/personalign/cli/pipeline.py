@@ -221,9 +221,9 @@ def review(
 
     folder = pairs.parent / "reviews"
     if reviewer:
-        reviewing.review(
-            stream(pairs, PreferencePair), folder, reviewer, lambda p, n: _decide(p, n, reviewer)
-        )
+        total = sum(1 for _ in stream(pairs, PreferencePair))
+        whole = stream(pairs, PreferencePair)
+        reviewing.review(whole, folder, reviewer, lambda p, n: _decide(p, n, total, reviewer))
     found = reviewing.decisions(folder)
     result: dict[str, Any] = {
         "reviewed": {name: len(of) for name, of in found.items()},
@@ -236,20 +236,21 @@ def review(
     show(result, as_json)
 
 
-def _decide(pair: PreferencePair, number: int, reviewer: str) -> Decision | None:
+def _decide(pair: PreferencePair, number: int, total: int, reviewer: str) -> Decision | None:
     """Show a pair on the terminal and ask for a decision."""
     from rich.console import Console
-    from rich.markup import escape
 
     from personalign.corpus.review import Decision, pair_id
 
     console = Console()
-    console.rule(f"{number + 1}")
+    about = [f"{k}: {pair.origin[k]}" for k in ("persona", "area", "feature") if k in pair.origin]
+    console.rule(f"{number + 1} this time, of {total} in the file")
+    console.print(f"[dim]{_printable(', '.join(about))}[/dim]")
     for message in pair.prompt:
-        console.print(f"[dim]{message.role}:[/dim] {escape(message.content)}")
+        console.print(f"[dim]{message.role}:[/dim] {_printable(message.content)}")
     chosen, rejected = pair.chosen[-1].content, pair.rejected[-1].content
-    console.print(f"\n[green]chosen:[/green] {escape(chosen)}")
-    console.print(f"[red]rejected:[/red] {escape(rejected)}\n")
+    console.print(f"\n[green]chosen:[/green] {_printable(chosen)}")
+    console.print(f"[red]rejected:[/red] {_printable(rejected)}\n")
     key = typer.prompt("a accept, e edit, r reject, q stop", default="a").strip().lower()[:1]
     name = pair_id(pair)
     if key == "q":
@@ -258,10 +259,30 @@ def _decide(pair: PreferencePair, number: int, reviewer: str) -> Decision | None
         note = typer.prompt("why (may be empty)", default="", show_default=False)
         return Decision(pair=name, reviewer=reviewer, verdict="reject", note=note)
     if key == "e":
-        new = typer.prompt("chosen", default=chosen, show_default=False)
-        old = typer.prompt("rejected", default=rejected, show_default=False)
+        new, old = _edited("chosen", chosen), _edited("rejected", rejected)
+        if (new, old) == (chosen, rejected):
+            return Decision(pair=name, reviewer=reviewer, verdict="accept")
         return Decision(pair=name, reviewer=reviewer, verdict="edit", chosen=new, rejected=old)
     return Decision(pair=name, reviewer=reviewer, verdict="accept")
+
+
+def _printable(text: str) -> str:
+    """Untrusted text without markup and control characters, which a terminal might obey."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
+
+
+def _edited(name: str, text: str) -> str:
+    """A reply as it should be: in $EDITOR on a terminal, else typed anew; empty keeps it."""
+    import sys
+
+    import click
+
+    if sys.stdin.isatty():
+        return (click.edit(text) or text).strip()
+    typed: str = typer.prompt(name, default=text, show_default=False)
+    return typed
 
 
 def _build(recipe: Recipe, out: Path, yes: bool, only: bool, as_json: bool) -> None:

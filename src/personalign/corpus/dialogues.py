@@ -38,6 +38,9 @@ __all__ = [
 SECOND_TRY = 1_000_003
 """Added to a seed for each further try, so that tries never meet another job's seed."""
 
+MEASURE_SEED = 500_009
+"""Added to the seeds of dialogues that measure, so that none is asked with a seed that builds."""
+
 Origin = dict[str, str | int | float]
 Split = Literal["build", "measure"]
 
@@ -142,6 +145,7 @@ def plan(
             f"take scenes of split {split!r} only",
         )
     features, places = list(about), list(scenes)
+    seed += MEASURE_SEED if split == "measure" else 0
     order = random.Random(seed)
     order.shuffle(features)
     order.shuffle(places)

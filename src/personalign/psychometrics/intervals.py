@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from personalign.analysis.estimates import FEW_CLUSTERS, expanded_levels, resample
+from personalign.analysis.estimates import FEW_CLUSTERS, expanded_levels
 
 __all__ = ["ALPHA", "DRAWS", "UnitMean", "mean_over_units"]
 
@@ -61,7 +61,7 @@ def mean_over_units(
         half = float(stats.t.ppf(1 - ALPHA / 2, n - 1)) * error
         above = float(stats.t.cdf(centre / error, n - 1))
         return UnitMean(centre, centre - half, centre + half, above, n, error, f"t, df {n - 1}")
-    drawn: NDArray[np.float64] = resample(x[:, None], np.arange(n), rng, draws=draws)[:, 0]
+    drawn = x[rng.integers(0, n, (draws, n))].mean(axis=1)
     low, high = (float(q) for q in np.quantile(drawn, expanded_levels(n, ALPHA / 2)))
     above = float((drawn > 0).mean())
     method = f"bootstrap over units (expanded percentiles, {draws} draws)"

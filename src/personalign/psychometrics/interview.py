@@ -8,7 +8,7 @@ from functools import partial
 from personalign.errors import InputError
 from personalign.models.local import Sampling
 from personalign.psychometrics.drawn import Question
-from personalign.psychometrics.items import InterviewInventory, OpenQuestion
+from personalign.psychometrics.inventory import InterviewInventory, OpenQuestion
 from personalign.psychometrics.parse import declines
 from personalign.records import State
 

@@ -17,7 +17,7 @@ from personalign.errors import InputError
 from personalign.models.local import LocalModel
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Question
-from personalign.psychometrics.items import StatementInventory
+from personalign.psychometrics.inventory import StatementInventory
 from personalign.psychometrics.options import option_log_probs
 from personalign.psychometrics.wording import RATINGS, RatingForm
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from personalign.errors import InputError
 from personalign.personas import Persona
-from personalign.psychometrics.items import OpenQuestion
+from personalign.psychometrics.inventory import OpenQuestion
 from personalign.records import Scene
 
 __all__ = ["TextRater"]

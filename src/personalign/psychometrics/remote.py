@@ -25,8 +25,7 @@ from personalign.personas import load
 from personalign.psychometrics import letters, likert
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import BRIEF, Question
-from personalign.psychometrics.inventory import pair_inventory
-from personalign.psychometrics.items import statement_inventory
+from personalign.psychometrics.inventory import pair_inventory, statement_inventory
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
 from personalign.records import State
 

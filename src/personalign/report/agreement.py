@@ -39,7 +39,7 @@ def agreement(words: Words, found: Findings) -> list[Group]:
         heat_map, names, names, values, lambda v: number(100 * v, 0), span=(-1.0, 1.0), ramp="PuOr"
     )
     drawn = Drawing(words("figure.agreement", n=matrix.get("n") or "–"), alt, draw)
-    return [Group(words("heading.agreement"), (drawn,), some(pairs))]
+    return [Group(words("table.agreement"), (drawn,), some(pairs))]
 
 
 def _row(

@@ -111,12 +111,21 @@ def plane(spots: Sequence[Spot], across: str, upward: str) -> Figure:
     for spot in spots:
         bar_mark(axes, spot.bar, spot.y, 1.0)
     middle = (min(s.bar.value for s in spots) + max(s.bar.value for s in spots)) / 2
-    for spot in on[:LABELS]:
-        left = spot.bar.value > middle
+    for (x, y), label in list(_labels(on).items())[:LABELS]:
+        left = x > middle
         axes.annotate(
-            spot.label, (spot.bar.value, spot.y), (-8 if left else 8, 0), color=INK, fontsize=10,
+            label, (x, y), (-8 if left else 8, 0), color=INK, fontsize=10,
             textcoords="offset points", ha="right" if left else "left", va="center",
         )  # fmt: skip
     axes.set_xlabel(across, fontsize=10)
     axes.set_ylabel(upward, fontsize=10)
     return figure
+
+
+def _labels(spots: Sequence[Spot]) -> dict[tuple[float, float], str]:
+    """One label for all marks at one place."""
+    found: dict[tuple[float, float], str] = {}
+    for spot in spots:
+        at = (round(spot.bar.value, 3), round(spot.y, 3))
+        found[at] = f"{found[at]}, {spot.label}" if at in found else spot.label
+    return found

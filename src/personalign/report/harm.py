@@ -152,7 +152,7 @@ def _risk(words: Words, risk: dict[str, Any], title: str) -> Drawing | None:
         Row(
             words(f"feature.{i['feature']}"),
             interval(i["loss"], i["loss"] - i["deviation"], i["loss"] + i["deviation"], _fine),
-            (Bar("adapter", i["loss"], i["loss"] - i["deviation"], i["loss"] + i["deviation"]),),
+            (Bar("", i["loss"], i["loss"] - i["deviation"], i["loss"] + i["deviation"]),),
         )
         for i in risk["importance"]
     ]

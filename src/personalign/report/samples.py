@@ -40,6 +40,7 @@ class Sample:
     judged: dict[str, str] = field(default_factory=dict)
     values: Values = field(default_factory=dict)
     category: str = ""
+    harmful: bool = False
 
     @property
     def size(self) -> int:
@@ -81,7 +82,7 @@ def browser_data(words: Words, found: Findings) -> dict[str, Any]:
 
 def _entry(found: Findings, key: Key, sample: Sample, texts: _Texts) -> list[Any]:
     at = found.conditions
-    harmful = any(metric in HARMS for metric in sample.values)
+    harmful = sample.harmful
     return [
         *key,
         -1 if sample.prompt is None else texts.number(sample.prompt),
@@ -125,7 +126,11 @@ def _add_scores(
     found: Findings, out: dict[Key, Sample], spoken: Mapping[tuple[str, str], str]
 ) -> None:
     """Scores by condition. A scene's margin stands with its free-text reply where there is one."""
-    rows = found.scores[~found.scores["task"].isin(HIDDEN)].dropna(subset="value")
+    scored = found.scores[~found.scores["task"].isin(HIDDEN)]
+    risky = set(scored.loc[scored["metric"].isin(HARMS), "task"])
+    for key, sample in out.items():
+        sample.harmful = key[1] in risky  # also where no judge could say
+    rows = scored.dropna(subset="value")
     keys = ["persona", "task", "sample", "cluster", "metric", "condition"]
     means = rows.groupby(keys, sort=False, observed=True)["value"].mean().reset_index()
     for persona, task, name, cluster, metric, condition, value in means.itertuples(
@@ -135,6 +140,7 @@ def _add_scores(
             sample = out.setdefault((who, task, name), Sample())
             sample.values.setdefault(metric, {})[condition] = float(value)
             sample.category = "" if cluster == name else cluster
+            sample.harmful = task in risky
     for persona in found.personas:
         for name, condition, value in _margins(found, persona):
             key = (persona, spoken.get((persona, name), TASK), name)

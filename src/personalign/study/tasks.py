@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PERSONA", "SCORED", "Scored", "Task"]
 
+FORMS = 4
+"""Both orders of the options in two wordings; twelve forms take three times as long."""
+
 Scored = tuple[str, str, str, float | None, State]
 """Sample, cluster, metric, value, state."""
 
@@ -73,17 +76,17 @@ def _answers(answers: Iterable[Answer], scale: Mapping[str, str]) -> Iterator[Sc
 
 def _ratings(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = statement_inventory(study.config.measures.ratings)
-    tick = study.announce(f"ratings {arm.slug}", len(asked.items) * len(RATINGS))
+    tick = study.announce(f"ratings {arm.slug}", len(asked.items) * FORMS)
     system, adapter = study.system(arm), study.adapter(arm)
-    given = likert.expected(study.local, asked, system, adapter, progress=tick)
+    given = likert.expected(study.local, asked, system, adapter, RATINGS[:FORMS], tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
 
 
 def _letters(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = study.inventory
-    tick = study.announce(f"letters {arm.slug}", len(asked.items) * len(CHOICES))
+    tick = study.announce(f"letters {arm.slug}", len(asked.items) * FORMS)
     system, adapter = study.system(arm), study.adapter(arm)
-    given = letters.letters(study.local, asked, system, adapter, progress=tick)
+    given = letters.letters(study.local, asked, system, adapter, CHOICES[:FORMS], tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
 
 

@@ -291,6 +291,8 @@ def train(
             )
         trainer.save_model(str(out))
         if devices.is_main():
+            if settings.method == "full":
+                local.tokenizer.save_pretrained(out)
             _keep(out, trainer.state.log_history)
         devices.wait()
     finally:

@@ -14,14 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
-import anyio.to_thread
 import torch
 
 from personalign.errors import ModelError
 from personalign.models import embedded
+from personalign.models.judges.local import Bench
 from personalign.models.judges.verdict import Exchange, Outcome, Verdict
 from personalign.models.local import LocalModel, Sampling, best_device, best_dtype
 from personalign.records import Message
@@ -60,7 +60,11 @@ class SafeguardJudge:
 
     async def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """Verdicts, computed beside the event loop."""
-        return await anyio.to_thread.run_sync(self.answer, exchanges)
+        return await self._bench.judge(exchanges)
+
+    @cached_property
+    def _bench(self) -> Bench:
+        return Bench(self.answer, self.batch)
 
 
 def open_safeguard(name: str) -> SafeguardJudge:

@@ -17,10 +17,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 
-import anyio.to_thread
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +27,7 @@ from personalign.errors import InputError, ModelError
 from personalign.models.judges.calibration import Calibration, measured
 from personalign.models.judges.embedding import Encoder, packaged_encoder
 from personalign.models.judges.labelled import Labelled, labels
+from personalign.models.judges.local import Bench
 from personalign.models.judges.refusals import is_refusal
 from personalign.models.judges.verdict import Exchange, Verdict
 from personalign.runs import write_atomic
@@ -46,7 +46,7 @@ HALF = 0.5
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainedJudge:
     """A trained judge: weights [F], bias, hashes of the prompts it was trained on, its figures."""
 
@@ -64,7 +64,11 @@ class TrainedJudge:
 
     async def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """Verdicts, computed beside the event loop."""
-        return await anyio.to_thread.run_sync(partial(self.verdicts, exchanges))
+        return await self._bench.judge(exchanges)
+
+    @cached_property
+    def _bench(self) -> Bench:
+        return Bench(self.verdicts, self.batch)
 
     def verdicts(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """Refused by rule, else unsafe where the line says so with a probability above one half."""
