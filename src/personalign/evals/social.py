@@ -183,19 +183,22 @@ def _prompt(item: SocialItem, system: str | None) -> tuple[Message, ...]:
 def parse_choice(reply: str, answers: Sequence[str]) -> int | None:
     """The index of the answer that a reply names, or None where it names none or several.
 
-    Taken in turn: a letter that stands alone at the start (`B`, `(b)`, `B.`, `**B**`), letters
-    after the word "answer" or "option", capital letters that stand alone, and answers that are
-    quoted whole.
+    The first of these that names just one counts: letters that begin a line (`B`, `(b)`, `B.`,
+    `**B**`), letters after the word "answer" or "option", capital letters that stand alone, and,
+    where there is no letter at all, answers that are quoted whole.
     """
     letters = LETTERS[: len(answers)]
     text, article = reply.strip(), r"(?!\s+(?!or\b|and\b|is\b)(?-i:[a-z]))"  # "a friend would"
-    start = re.findall(rf"\A[\W_]*([{letters}])(?:[^\sa-z0-9'’]|\s*\n|\s*\Z)", text, re.I)
+    start = re.findall(rf"^[\W_]*([{letters}])(?:[^\sa-z0-9'’]|\s*$)", text, re.I | re.M)
     named = rf"\b(?:answer|option|choice)\b\W*(?:is\W+)?([{letters}])\b(?!['’]){article}"
     after = re.findall(named, text, re.I)
     alone = re.findall(rf"\b(?:A{article}|[B-{letters[-1]}])\b(?!['’])", text)
-    for found in (start, after, alone):
-        if said := {letter.upper() for letter in found}:
-            return letters.index(said.pop()) if len(said) == 1 else None
+    named_in = [{letter.upper() for letter in found} for found in (start, after, alone)]
+    for one in named_in:
+        if len(one) == 1:
+            return letters.index(one.pop())
+    if any(named_in):
+        return None
     quoted = [k for k, a in enumerate(answers) if a.strip(" .").lower() in text.lower()]
     return quoted[0] if len(quoted) == 1 else None
 
