@@ -14,7 +14,7 @@ from personalign.evals import social
 from personalign.personas import catalog
 from personalign.psychometrics import administer, drawn, interview, letters, likert
 from personalign.psychometrics.answers import Answer
-from personalign.psychometrics.items import interview_inventory, statement_inventory
+from personalign.psychometrics.inventory import interview_inventory, statement_inventory
 from personalign.psychometrics.rater import TextRater
 from personalign.psychometrics.wording import CHOICES, RATINGS
 from personalign.records import State
