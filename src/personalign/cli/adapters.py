@@ -63,7 +63,8 @@ def show_(adapter: Adapter, as_json: Json = False) -> None:
     data = card.model_dump(mode="json")
     if not as_json:
         settings = data.pop("settings")
-        data |= {name: value for name, value in settings.items() if value not in (None, [])}
+        given = {name: value for name, value in settings.items() if value not in (None, [])}
+        data = given | data  # both have a `system`: the card's is the prompt itself
         data["verification"] = card.verdict()
         data["problems"] = "; ".join(p.line() for p in card.problems) or "none"
     show(data, as_json)
