@@ -39,7 +39,7 @@ FEATURES = ("form", "words", "match")
 MOST_REPLIES = 20_000
 """The risk model is fitted on the replies to randomly chosen prompts, about this many."""
 
-MOST_TEXTS = 1_000
+MOST_TEXTS = 500
 """Replies a side that words are counted in, chosen at random."""
 
 MOST_TERMS = 10
