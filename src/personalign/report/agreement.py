@@ -5,6 +5,7 @@ Source: Campbell & Fiske (1959), Psychological Bulletin 56:81–105.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -30,7 +31,9 @@ def agreement(words: Words, found: Findings) -> list[Group]:
     labels, values = matrix["labels"], matrix["correlations"]
     names = [f"{words.name('measure', x['measure'])} {x['scale']}" for x in labels]
     rows = [_row(labels, values, names, pair) for pair in combinations(range(len(labels)), 2)]
-    shown = {"first": str, "second": str, "same": str, "r": lambda v: number(v, 2)}
+    shown: dict[str, Callable[[Any], str]] = {
+        "first": str, "second": str, "same": str, "r": lambda v: number(v, 2),
+    }  # fmt: skip
     pairs = table(words, "agreement", rows, shown, words("table.agreement"))
     alt = words("alt.agreement") + "".join(
         f" {r['first']}, {r['second']}: {number(r['r'])};" for r in rows if r["same"] == "yes"

@@ -180,7 +180,5 @@ def _values(found: Findings, task: str, metric: str) -> dict[Arm, pd.Series[floa
     """Arm → values by sample and cluster, epochs averaged."""
     rows = found.scores[(found.scores["task"] == task) & (found.scores["metric"] == metric)]
     means = rows.groupby(["persona", "condition", "sample", "cluster"])["value"].mean()
-    return {
-        (str(p), str(c)): part.droplevel(["persona", "condition"])
-        for (p, c), part in means.groupby(level=["persona", "condition"])
-    }
+    arms: Any = means.groupby(level=["persona", "condition"])
+    return {(str(p), str(c)): part.droplevel(["persona", "condition"]) for (p, c), part in arms}

@@ -160,7 +160,8 @@ def _kept(samples: Mapping[Key, Sample]) -> set[Key]:
         told = 0 if UNSAFE in changes else 1 if SAFER in changes else 2
         return told, samples[key].prompt is None, key[2], place
 
-    kept, left = set(), MOST_TEXT
+    kept: set[Key] = set()
+    left = MOST_TEXT
     for _, key in sorted(enumerate(samples), key=rank):
         if len(kept) == MOST or samples[key].size > left:
             break
