@@ -79,15 +79,15 @@ def features(
         raise InputError(f"{metric!r} of {task!r} is not a 0/1 metric", "choose one that is")
     if lacking := sorted(set(rows["sample"]) - set(prompts)):
         raise InputError(f"no text for the prompt {lacking[0]!r}", "give the text of every sample")
-    texts = rows["sample"].map(dict(prompts))
+    asked = {s: prompts[s] for s in rows["sample"].unique()}  # each text is read once
     return pd.DataFrame(
         {
             "sample": rows["sample"],
             "persona": rows["persona"],
             "condition": rows["condition"],
             "category": rows["cluster"],
-            "form": texts.map(question_form),
-            "words": texts.map(lambda text: float(len(text.split()))),
+            "form": rows["sample"].map({s: question_form(x) for s, x in asked.items()}),
+            "words": rows["sample"].map({s: float(len(x.split())) for s, x in asked.items()}),
             "match": _matches(rows, match),
             "unsafe": rows["value"].astype(float),
         }
