@@ -190,7 +190,10 @@ def test_axe_finds_nothing_to_mend(browser: Any, harmful_address: str, scheme: s
         "document.querySelectorAll('details').forEach((d) => { d.open = true; })"
     )
     browser.execute_script(Path(axe_core.__file__).with_name("axe.min.js").read_text("utf-8"))
-    found = browser.execute_async_script("axe.run(document).then(arguments[0])")
+    browser.set_script_timeout(300)
+    run = "axe.run(document).then(arguments[0], (e) => arguments[0]({ error: String(e) }))"
+    found = browser.execute_async_script(run)
+    assert "error" not in found, found
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     broken = [(v["id"], v["nodes"][0]["html"][:120]) for v in found["violations"]]
     assert broken == []
