@@ -36,7 +36,7 @@ __all__ = ["explain"]
 FEATURES = ("form", "words", "match")
 """Features of a prompt by which rates are given; its category is a part of its own."""
 
-MOST_REPLIES = 20_000
+MOST_REPLIES = 8_000
 """The risk model is fitted on the replies to randomly chosen prompts, about this many."""
 
 MOST_TEXTS = 500
