@@ -183,11 +183,22 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
     study.train_all()
     study.evaluate()
-    study.collect([])
+    study.collect(["evaluations"])
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     arms = frame.groupby(["persona", "condition"])["sample"].nunique().to_dict()
     assert arms == {("", "base"): 3, ("INFP", "prompted"): 3, ("INFP", "adapter"): 3}
     assert len(list((tmp_path / "run" / "logs").glob("*.eval"))) == 3
+
+
+def test_an_unknown_evaluation_is_named_before_anything_is_trained(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    measures = SMALL["measures"] | {"evaluations": {"safty": {}}}
+    change = {"base": str(tiny_base), "measures": measures}
+    study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
+    with pytest.raises(InputError, match=r"unknown task 'safty'.*'safety'"):
+        study.run()
+    assert not (tmp_path / "run" / "adapters").exists()
 
 
 @pytest.mark.slow
@@ -202,7 +213,7 @@ def test_other_ways_of_asking_are_tasks_too(tiny_base: Path, tmp_path: Path) -> 
     for arm in study.arms:
         for task in tasks:
             study.measure(arm, task)
-    study.collect(tasks)
+    study.collect([f"measure:{arm.slug}:{task}" for arm in study.arms for task in tasks])
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     assert set(frame["task"]) == set(tasks)
     assert set(frame["cluster"]) == {"EI", "SN", "TF", "JP"}

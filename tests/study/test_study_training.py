@@ -73,10 +73,10 @@ def test_a_full_fine_tuning_with_neutral_prompts_is_measured_as_itself(
     arm = Arm("INFP", "prompted+adapter")
     whole.measure(arm, "behaviour")
     assert whole.system(arm) == "You are an INFP"
-    assert whole.local is not whole.base_model
+    assert whole.model(arm) is not whole.base_model
     assert whole.adapter(arm) is None
     whole.measure(Arm("", "base"), "behaviour")
-    assert whole.local is whole.base_model
+    assert whole.model(Arm("", "base")) is whole.base_model
 
 
 @pytest.mark.slow

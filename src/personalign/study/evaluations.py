@@ -10,31 +10,40 @@ from personalign.errors import InputError
 from personalign.study.arms import Arm
 
 if TYPE_CHECKING:
+    from inspect_ai import Task
+
     from personalign.study.steps import Study
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "planned_tasks"]
 
 
-def evaluate(study: Study) -> list[Path]:
-    """Run what is named under `measures.evaluations`; logs in logs/, scores in one table.
+def planned_tasks(study: Study) -> list[Task]:
+    """What is named under `measures.evaluations`, with its data read; before anything is trained.
 
     Raises:
         InputError: for an unknown task, or where the adapter is a whole model.
     """
     from personalign.evals import run
-    from personalign.models import provider
 
-    if study.config.training.method == "full":
+    asked = study.config.measures.evaluations
+    if asked and study.config.training.method == "full":
         raise InputError(
             "evaluations of a full fine-tuning are not run inside a study",
             "run `inspect eval personalign/TASK --model personalign/FOLDER` for it",
         )
+    return run.tasks_named(list(asked), asked)
+
+
+def evaluate(study: Study) -> list[Path]:
+    """Run the planned tasks for all arms; logs in logs/, scores in one table."""
+    from personalign.evals import run
+    from personalign.models import provider
 
     def asked(arm: Arm) -> provider.Arm:
         return provider.Arm(arm.persona, arm.condition, study.system(arm), study.adapter(arm))
 
     measures = study.config.measures
-    tasks = run.tasks_named(list(measures.evaluations), measures.evaluations)
+    tasks = planned_tasks(study)
     arms = [asked(arm) for arm in study.arms]
     limit = measures.evaluation_limit
     rows = run.evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,41 +13,40 @@ import yaml
 
 from personalign import __version__, analysis, personas, report
 from personalign.corpus import pairs, scenes
-from personalign.errors import CorpusError, unknown
+from personalign.errors import unknown
 from personalign.evals import social
 from personalign.models import embedded
-from personalign.models.chat import with_system
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
 from personalign.psychometrics import administer, inventory
-from personalign.psychometrics import verify as verification
 from personalign.records import (
     PreferencePair,
     Scene,
     ScoreRow,
-    Transcript,
     read_jsonl,
     to_jsonl,
 )
 from personalign.runs import Run, content_hash, environment, write_atomic
-from personalign.study.arms import BASE, Arm, arms
+from personalign.study.arms import Arm, arms
 from personalign.study.config import StudyConfig
 from personalign.study.context import context
-from personalign.study.evaluations import evaluate
+from personalign.study.evaluations import evaluate, planned_tasks
+from personalign.study.replies import replies
 from personalign.study.tasks import PERSONA, SCORED
 from personalign.study.training import (
     neutral_prompts,
+    persona_pairs,
     persona_prompt,
     references,
     train_persona,
     training_prompt,
 )
+from personalign.study.verdicts import margins, reach
 from personalign.training import adapters, devices
 
-__all__ = ["TASKS", "Study", "verdicts"]
+__all__ = ["TASKS", "Study"]
 
 TASKS = (*SCORED, "replies")
 REJECTED = "rejected"  # stands for the other reply of a generated pair
-REPLIES_BATCH = 16
 
 Announce = Callable[[str, int], Callable[[int], None]]
 """Called with a step's name and size; what it returns is called with the amount done since."""
@@ -68,8 +67,7 @@ class Study:
         if strange := [name for name in config.pairs if name not in self.personas]:
             raise unknown("persona", strange[0], self.personas, "pairs")
         self.scenes: list[Scene] = scenes.load(config.corpus)
-        self.asked = BASE
-        self.whole: tuple[str, LocalModel | None] = ("", None)
+        self._whole: dict[str, LocalModel] = {}
 
     # What the steps need, made when first needed.
 
@@ -78,12 +76,9 @@ class Study:
         """Name and content of the base's weights."""
         return embedded.identity(self.config.base)
 
-    @property
-    def local(self) -> LocalModel:
-        """The model that answers: the base, or after a full fine-tuning the persona's own."""
-        if self._is_whole(self.asked):
-            return self.whole_model(self.asked.persona)
-        return self.base_model
+    def model(self, arm: Arm) -> LocalModel:
+        """The model that answers for an arm: the base, or what a full fine-tuning made of it."""
+        return self._whole_model(arm.persona) if self._is_whole(arm) else self.base_model
 
     def _is_whole(self, arm: Arm) -> bool:
         return self.config.training.method == "full" and arm.adapter is not None
@@ -96,13 +91,13 @@ class Study:
         tick(1)
         return local
 
-    def whole_model(self, persona: str) -> LocalModel:
+    def _whole_model(self, persona: str) -> LocalModel:
         """What a full fine-tuning made of the base; one is kept in memory at a time."""
-        if self.whole[0] != persona:
+        if persona not in self._whole:
+            self._whole.clear()
             path = self.folder.path / "adapters" / persona
-            self.whole = (persona, LocalModel.load(str(path), self.config.dtype))
-        assert self.whole[1] is not None
-        return self.whole[1]
+            self._whole[persona] = LocalModel.load(str(path), self.config.dtype)
+        return self._whole[persona]
 
     @cached_property
     def measure_scenes(self) -> list[Scene]:
@@ -161,13 +156,19 @@ class Study:
         tasks = [t for t in self.config.measures.tasks if t in tasks]
         with self.folder.locked():
             self.begin()
+            if until != "verify" and self.config.measures.evaluations:
+                planned_tasks(self)  # a wrong name is said before anything is trained
             self.train_all()
-            for arm in self.arms:
-                for task in tasks:
-                    self.measure(arm, task)
-            if until != "verify":
+            scored = [(arm, task) for arm in self.arms for task in tasks if task in SCORED]
+            for arm, task in scored:
+                self.measure(arm, task)
+            if "replies" in tasks:
+                replies(self)
+            steps = [self.step(arm, task) for arm, task in scored]
+            if until != "verify" and self.config.measures.evaluations:
                 self.evaluate()
-            self.collect(tasks)
+                steps.append("evaluations")
+            self.collect(steps)
             for step in ("verify", "analyse", "report"):
                 getattr(self, step)()
                 if step == until:
@@ -190,7 +191,7 @@ class Study:
 
     def train_all(self) -> None:
         """Every persona's pairs and adapter; what several personas share is computed once."""
-        waiting = [made for name in self.personas if (made := self._waiting(name))]
+        waiting = {name: made for name in self.personas if (made := self._waiting(name))}
         references(self, waiting)
         for name in self.personas:
             self.train(name)
@@ -202,7 +203,7 @@ class Study:
         return [] if self.folder.is_done(f"train:{name}", inputs) else made
 
     def _write_pairs(self, persona: personas.Persona) -> list[PreferencePair]:
-        made = self._pairs(persona)
+        made = persona_pairs(self, persona)
         file = self.folder.path / "pairs" / f"{persona.name}.jsonl"
         step = f"pairs:{persona.name}"
         self.folder.step(step, {"pairs": made}, lambda: [write_atomic(file, to_jsonl(made))])
@@ -225,19 +226,6 @@ class Study:
             neutral=neutral_prompts(self) if settings.kl else None,
         )
 
-    def _pairs(self, persona: personas.Persona) -> list[PreferencePair]:
-        if files := self.config.pairs.get(persona.name):
-            made = read_jsonl(files.build, PreferencePair)[: self.config.build_scenes]
-            pairs.check_apart(made, self.scenes, self.pair_scenes.get(persona.name, []))
-            return made
-        if persona.opposite is None:
-            raise CorpusError(
-                f"persona {persona.name!r} has no opposite in the corpus",
-                "generate pairs for it and name them under `pairs`, or name its opposite",
-            )
-        build = scenes.select(self.scenes, "build", self.config.build_scenes)
-        return pairs.opposite_pairs(build, persona.name, persona.opposite)
-
     def _train(
         self,
         persona: personas.Persona,
@@ -259,21 +247,26 @@ class Study:
         self.folder = Run(self.folder.path)
         persona, out = self.personas[name], self.folder.path / "adapters" / name
         if not self.folder.is_done(f"train:{name}", self._train_inputs(persona)):
-            train_persona(self, persona, self._pairs(persona), out)
+            train_persona(self, persona, persona_pairs(self, persona), out)
 
     def measure(self, arm: Arm, task: str) -> None:
-        """One task for one arm."""
-        self.asked = arm
-        scored = SCORED.get(task)
-        inputs = self._inputs(
+        """One task that scores, for one arm."""
+        inputs = self.arm_inputs(arm, SCORED[task].subject(self, arm))
+        self.folder.step(self.step(arm, task), inputs, lambda: [self._scores(arm, task)])
+
+    def step(self, arm: Arm, task: str) -> str:
+        """The name of a step that measures."""
+        return f"measure:{arm.slug}:{task}"
+
+    def arm_inputs(self, arm: Arm, subject: Any) -> dict[str, Any]:
+        """What an arm's answers to a subject depend on."""
+        return self._inputs(
             arm=arm.slug,
-            subject=scored.subject(self, arm) if scored else [self.reply_scenes, self._sampling],
+            subject=subject,
             system=self.system(arm),
             adapter=self.folder.outputs(f"train:{arm.adapter}") if arm.adapter else None,
             seed=self.config.seed,
         )
-        work = self._scores if scored else self._replies
-        self.folder.step(f"measure:{arm.slug}:{task}", inputs, lambda: [work(arm, task)])
 
     def system(self, arm: Arm) -> str | None:
         """The system prompt an arm is asked under, if any."""
@@ -284,11 +277,6 @@ class Study:
         return persona_prompt(self.personas[name], self.config.training)
 
     @property
-    def _sampling(self) -> dict[str, Any]:
-        m = self.config.measures
-        return {"max_new_tokens": m.max_new_tokens, "temperature": m.temperature, "top_p": m.top_p}
-
-    @property
     def asks(self) -> tuple[str, ...]:
         """Ways of asking for statements."""
         return administer.ASK[: self.config.measures.asks]
@@ -297,8 +285,8 @@ class Study:
         """Load an arm's adapter where it has one; returns its name."""
         if self._is_whole(arm):
             return None
-        if arm.adapter and arm.adapter not in self.local.adapters:
-            self.local.add_adapter(arm.adapter, self.folder.path / "adapters" / arm.adapter)
+        if arm.adapter and arm.adapter not in self.base_model.adapters:
+            self.base_model.add_adapter(arm.adapter, self.folder.path / "adapters" / arm.adapter)
         return arm.adapter
 
     def _scores(self, arm: Arm, task: str) -> Path:
@@ -322,35 +310,9 @@ class Study:
         analysis.write(analysis.to_frame(rows), path)
         return path
 
-    def _replies(self, arm: Arm, task: str) -> Path:
-        asked = self.reply_scenes
-        tick = self.announce(f"replies {arm.slug}", len(asked))
-        prompts = [with_system(s.prompt, self.system(arm)) for s in asked]
-        seeds = [self.config.seed + k for k in range(len(asked))]
-        adapters = [self.adapter(arm)] * len(asked)
-        drawn = self.local.generate(
-            prompts, adapters, Sampling(**self._sampling), seeds, REPLIES_BATCH, tick
-        )
-        written = [
-            Transcript(
-                persona=arm.persona,
-                condition=arm.condition,
-                task=task,
-                sample=scene.id,
-                prompt=scene.prompt,
-                reply=g.text,
-                tokens=g.tokens,
-                seed=g.seed,
-            )
-            for scene, g in zip(asked, drawn, strict=True)
-        ]
-        return write_atomic(self.folder.path / "replies" / f"{arm.slug}.jsonl", to_jsonl(written))
-
     def evaluate(self) -> None:
         """The Inspect tasks, for all arms."""
         measures = self.config.measures
-        if not measures.evaluations:
-            return
         trained = {
             a.slug: self.folder.outputs(f"train:{a.adapter}") for a in self.arms if a.adapter
         }
@@ -365,15 +327,16 @@ class Study:
 
     # From scores to the report.
 
-    def _outputs(self, tasks: Sequence[str]) -> dict[str, str]:
-        names = [f"measure:{arm.slug}:{task}" for arm in self.arms for task in tasks]
-        names += ["evaluations"] if self.config.measures.evaluations else []
-        done = [self.folder.outputs(n) for n in names if n in self.folder.manifest["steps"]]
+    def _outputs(self, steps: Sequence[str]) -> dict[str, str]:
+        done = [self.folder.outputs(n) for n in steps if n in self.folder.manifest["steps"]]
         return {file: digest for files in done for file, digest in files.items()}
 
-    def collect(self, tasks: Sequence[str]) -> None:
-        """All scores in one long table."""
-        files = self._outputs([t for t in tasks if t != "replies"])
+    def _replied(self) -> dict[str, str]:
+        return self._outputs([self.step(arm, "replies") for arm in self.arms])
+
+    def collect(self, steps: Sequence[str]) -> None:
+        """The scores of these steps in one long table."""
+        files = self._outputs(steps)
         path = self.folder.path / "scores.parquet"
 
         def work() -> list[Path]:
@@ -396,60 +359,14 @@ class Study:
 
         def work() -> list[Path]:
             frame = analysis.read(self.folder.path / "scores.parquet")
-            verdicts = list(self._verdicts(frame))
+            reached = [v.model_dump(mode="json") for v in reach(self, frame)]
             for name in self.personas:
-                own = [v.model_dump(mode="json") for v in verdicts if v.persona == name]
+                own = [v for v in reached if v["persona"] == name]
                 adapters.verified(self.folder.path / "adapters" / name, own)
-            text = json.dumps(
-                {"verifications": [v.model_dump(mode="json") for v in verdicts]}, indent=1
-            )
+            text = json.dumps({"verifications": reached}, indent=1)
             return [write_atomic(path, text + "\n")]
 
         self.folder.step("verify", inputs, work)
-
-    def _verdicts(self, frame: pd.DataFrame) -> Iterator[verification.Verification]:
-        base = self._positions(frame, BASE)
-        for arm in self.arms[1:]:
-            asked = self._positions(frame, arm)
-            persona = self.personas[arm.persona]
-            margins = self._margins(frame, arm)
-            yield verification.verify(
-                persona, arm.condition, base, asked, margins, self.config.seed
-            )
-
-    def _rows(self, frame: pd.DataFrame, arm: Arm, task: str) -> pd.DataFrame:
-        return frame[
-            (frame["persona"] == arm.persona)
-            & (frame["condition"] == arm.condition)
-            & (frame["task"] == task)
-        ]
-
-    def _positions(self, frame: pd.DataFrame, arm: Arm) -> dict[str, pd.DataFrame]:
-        found = {}
-        if "behaviour" in self.config.measures.tasks:
-            rows = self._rows(frame, arm, "behaviour")
-            found["behaviour"] = verification.behaviour_positions(rows, personas.catalog())
-        if "statements" in self.config.measures.tasks:
-            rows = self._rows(frame, arm, "statements")
-            found["statements"] = verification.statement_positions(rows, self.inventory)
-        return found
-
-    def _margins(
-        self, frame: pd.DataFrame, arm: Arm
-    ) -> tuple[pd.Series[float], pd.Series[float]] | None:
-        """Own reply minus its counterpart's, by scene: under base and under the arm."""
-        if "behaviour" not in self.config.measures.tasks:
-            return None
-        own, other = f"reply:{arm.persona}", f"reply:{self.counterpart(arm.persona)}"
-        found = []
-        for asked in (BASE, arm):
-            rows = self._rows(frame, asked, "behaviour")
-            wide = rows.pivot(index="sample", columns="metric", values="value")
-            if own not in wide or other not in wide:
-                return None
-            found.append((wide[own] - wide[other]).dropna())
-        base, after = found
-        return base.reindex(after.index), after
 
     def analyse(self) -> None:
         """Estimates and paired contrasts of the outcome measures."""
@@ -457,15 +374,15 @@ class Study:
         inputs = {
             "code": __version__,
             "scores": self.folder.outputs("collect"),
-            "replies": self._outputs(["replies"]),
+            "replies": self._replied(),
             "personas": self.personas,
             "seed": self.config.seed,
         }
 
         def work() -> list[Path]:
             frame = analysis.read(self.folder.path / "scores.parquet")
-            margins = {arm: self._margins(frame, arm) for arm in self.arms[1:]}
-            beside = context(self.folder.path, self.personas, margins)
+            strength = {arm: margins(self, frame, arm) for arm in self.arms[1:]}
+            beside = context(self.folder.path, self.personas, strength)
             outcomes = frame[~frame["task"].isin(PERSONA)]
             result = analysis.analyse(outcomes, seed=self.config.seed, context=beside)
             return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
@@ -478,7 +395,7 @@ class Study:
             "code": __version__,
             "verify": self.folder.outputs("verify"),
             "analyse": self.folder.outputs("analyse"),
-            "replies": self._outputs(["replies"]),
+            "replies": self._replied(),
         }
         self.folder.step("report", inputs, lambda: [report.build(self.folder.path)])
 
@@ -487,9 +404,3 @@ def _remove(folder: Path) -> None:
     import shutil
 
     shutil.rmtree(folder)
-
-
-def verdicts(folder: Path) -> Sequence[verification.Verification]:
-    """The verdicts of a finished study."""
-    data = json.loads((folder / "verification.json").read_text(encoding="utf-8"))
-    return [verification.Verification.model_validate(v) for v in data["verifications"]]

@@ -45,7 +45,9 @@ class Task:
 def _behaviour(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = study.scenes_for(arm)
     tick = study.announce(f"behaviour {arm.slug}", len(asked))
-    scored = administer.behaviour(study.local, asked, study.system(arm), study.adapter(arm), tick)
+    scored = administer.behaviour(
+        study.model(arm), asked, study.system(arm), study.adapter(arm), tick
+    )
     for sample, metric, value in scored:
         yield sample, sample, metric, value, "ok"
 
@@ -54,7 +56,7 @@ def _statements(study: Study, arm: Arm) -> Iterator[Scored]:
     tick = study.announce(f"statements {arm.slug}", len(study.asks))
     scale = {item.id: item.scale for item in study.inventory.items}
     scored = administer.statements(
-        study.local, study.inventory, study.system(arm), study.adapter(arm), study.asks, tick
+        study.model(arm), study.inventory, study.system(arm), study.adapter(arm), study.asks, tick
     )
     for sample, metric, value in scored:
         yield sample, scale[sample], metric, value, "ok"
@@ -64,7 +66,7 @@ def _social(study: Study, arm: Arm) -> Iterator[Scored]:
     items = study.social_items
     tick = study.announce(f"social {arm.slug}", len(items))
     chosen = social.choices(
-        study.local, items, study.system(arm), study.adapter(arm), progress=tick
+        study.model(arm), items, study.system(arm), study.adapter(arm), progress=tick
     )
     for item, choice in zip(items, chosen, strict=True):
         yield item.id, item.id, "correct", float(choice == item.label), "ok"
@@ -78,7 +80,7 @@ def _ratings(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = statement_inventory(study.config.measures.ratings)
     tick = study.announce(f"ratings {arm.slug}", len(asked.items) * FORMS)
     system, adapter = study.system(arm), study.adapter(arm)
-    given = likert.expected(study.local, asked, system, adapter, RATINGS[:FORMS], tick)
+    given = likert.expected(study.model(arm), asked, system, adapter, RATINGS[:FORMS], tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
 
 
@@ -86,7 +88,7 @@ def _letters(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = study.inventory
     tick = study.announce(f"letters {arm.slug}", len(asked.items) * FORMS)
     system, adapter = study.system(arm), study.adapter(arm)
-    given = letters.letters(study.local, asked, system, adapter, CHOICES[:FORMS], tick)
+    given = letters.letters(study.model(arm), asked, system, adapter, CHOICES[:FORMS], tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
 
 
@@ -96,7 +98,12 @@ def _interview(study: Study, arm: Arm) -> Iterator[Scored]:
     questions = interview.written(asked, rater, "words", (study.config.seed,))
     tick = study.announce(f"interview {arm.slug}", len(questions))
     given = drawn.draw(
-        study.local, questions, study.system(arm), study.adapter(arm), interview.AT_LENGTH, tick
+        study.model(arm),
+        questions,
+        study.system(arm),
+        study.adapter(arm),
+        interview.AT_LENGTH,
+        tick,
     )
     return _answers(given, {item.id: item.scale for item in asked.items})
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personalign import __version__
-from personalign.corpus import scenes
-from personalign.models.chat import reply_tree, with_system
+from personalign.corpus import pairs, scenes
+from personalign.errors import CorpusError
+from personalign.models.chat import with_system
 from personalign.models.local import LocalModel
+from personalign.models.trees import Tree
 from personalign.personas import Persona
-from personalign.records import Message, PreferencePair
+from personalign.records import Message, PreferencePair, read_jsonl
 from personalign.runs import content_hash
 from personalign.training import adapters, devices, loading, neutral, trainer
 from personalign.training.config import TrainingConfig
@@ -21,7 +22,14 @@ from personalign.training.reference import reference_log_probs
 if TYPE_CHECKING:
     from personalign.study.steps import Study
 
-__all__ = ["neutral_prompts", "persona_prompt", "references", "train_persona", "training_prompt"]
+__all__ = [
+    "neutral_prompts",
+    "persona_pairs",
+    "persona_prompt",
+    "references",
+    "train_persona",
+    "training_prompt",
+]
 
 LAPD_PROMPT = "You are an {type}"
 NEUTRAL = scenes.starter_folder() / "neutral.txt"
@@ -39,29 +47,49 @@ def training_prompt(persona: Persona, settings: TrainingConfig) -> str | None:
     return None if settings.system == "none" else persona_prompt(persona, settings)
 
 
-def trainee(study: Study, pairs: Sequence[PreferencePair]) -> LocalModel:
+def persona_pairs(study: Study, persona: Persona) -> list[PreferencePair]:
+    """What a persona is trained on: its generated pairs, or the corpus's replies of both sides.
+
+    Raises:
+        CorpusError: where there are none, or where they ask what measures.
+    """
+    config = study.config
+    if files := config.pairs.get(persona.name):
+        made = read_jsonl(files.build, PreferencePair)[: config.build_scenes]
+        pairs.check_apart(made, study.scenes, study.pair_scenes.get(persona.name, []))
+        return made
+    if persona.opposite is None:
+        raise CorpusError(
+            f"persona {persona.name!r} has no opposite in the corpus",
+            "generate pairs for it and name them under `pairs`, or name its opposite",
+        )
+    build = scenes.select(study.scenes, "build", config.build_scenes)
+    return pairs.opposite_pairs(build, persona.name, persona.opposite)
+
+
+def trainee(study: Study, made: Sequence[PreferencePair]) -> LocalModel:
     """The base for training; the one that is measured, unless it is loaded in another way."""
     config = study.config
     if loading.needs_own_base(config.training):
-        return loading.load_base(config.base, config.dtype, config.training, pairs)
+        return loading.load_base(config.base, config.dtype, config.training, made)
     if "base_model" not in study.__dict__:
-        loading.check_machine(config.base, config.dtype, config.training, pairs)
+        loading.check_machine(config.base, config.dtype, config.training, made)
     return study.base_model
 
 
 def train_persona(
-    study: Study, persona: Persona, pairs: Sequence[PreferencePair], out: Path
+    study: Study, persona: Persona, made: Sequence[PreferencePair], out: Path
 ) -> None:
     """Train one persona into `out`, with its card."""
     settings = study.config.training
     system = training_prompt(persona, settings)
-    local = trainee(study, pairs)
-    tick = study.announce(f"reference {persona.name}", len(pairs))
+    local = trainee(study, made)
+    tick = study.announce(f"reference {persona.name}", len(made))
     with devices.main_first():
-        data = trainer.examples(local, pairs, system, tick)
+        data = trainer.examples(local, made, system, tick)
     if settings.kl:
         data = trainer.with_neutral(data, _neutral(study, local))
-    prompts = [with_system(p.prompt, system) for p in pairs[: settings.health.samples]]
+    prompts = [with_system(p.prompt, system) for p in made[: settings.health.samples]]
     progress = _steps(study, f"train {persona.name}")
     trainer.train(local, data, settings, out, progress, prompts)
     if not devices.is_main():
@@ -74,27 +102,28 @@ def train_persona(
         base_identity=study.base_identity,
         system=system,
         settings=settings,
-        pairs=pairs,
+        pairs=made,
         code=__version__,
     )
 
 
-def references(study: Study, waiting: Sequence[Sequence[PreferencePair]]) -> None:
-    """Reference log-probs of all personas that wait for training, each prompt computed once.
+def references(study: Study, waiting: Mapping[str, Sequence[PreferencePair]]) -> None:
+    """Reference log-probs for all personas that wait for training, each prompt computed once.
 
     In a factorial corpus a situation is one tree of all its replies, whatever the number of
     personas; what is computed here is found by each training in the cache.
     """
     settings = study.config.training
-    if len(waiting) < 2 or settings.system != "none" or loading.needs_own_base(settings):
+    if len(waiting) < 2 or loading.needs_own_base(settings):
         return
-    replies: dict[tuple[Message, ...], dict[str, None]] = {}
-    for pair in chain.from_iterable(waiting):
-        texts = (pair.chosen[0].content, pair.rejected[0].content)
-        replies.setdefault(pair.prompt, {}).update(dict.fromkeys(texts))
-    local = trainee(study, waiting[0])
-    trees = [reply_tree(local.tokenizer, prompt, list(said)) for prompt, said in replies.items()]
-    reference_log_probs(local, trees, study.announce("reference", len(trees)))
+    replies: dict[tuple[int, ...], dict[tuple[int, ...], None]] = {}
+    for name, made in waiting.items():
+        local = trainee(study, made)
+        system = training_prompt(study.personas[name], settings)
+        for tree in trainer.pair_trees(local, made, system):
+            replies.setdefault(tree.prompt, {}).update(dict.fromkeys(tree.branches))
+    trees = [Tree(prompt, tuple(said)) for prompt, said in replies.items()]
+    reference_log_probs(study.base_model, trees, study.announce("reference", len(trees)))
 
 
 def neutral_prompts(study: Study) -> list[str]:

@@ -32,7 +32,7 @@ from personalign.training.neutral import Neutral
 from personalign.training.reference import reference_log_probs
 from personalign.training.samples import sampler
 
-__all__ = ["Example", "PreferenceTrainer", "examples", "train", "with_neutral"]
+__all__ = ["Example", "PreferenceTrainer", "examples", "pair_trees", "train", "with_neutral"]
 
 CHOSEN, REJECTED = 0, 1
 COMPLETE = "complete"  # written into a checkpoint when all of it is there
@@ -61,6 +61,19 @@ def examples(
     Raises:
         TrainingError: where the pairs cannot teach a persona or do not fit into the context.
     """
+    trees = pair_trees(local, pairs, system)
+    references = reference_log_probs(local, trees, progress)
+    return [Example(t, (r[CHOSEN], r[REJECTED])) for t, r in zip(trees, references, strict=True)]
+
+
+def pair_trees(
+    local: LocalModel, pairs: Sequence[PreferencePair], system: str | None = None
+) -> list[Tree]:
+    """Pairs as trees of two branches, chosen first.
+
+    Raises:
+        TrainingError: where the pairs cannot teach a persona or do not fit into the context.
+    """
     check_pairs(pairs)
     trees = [
         reply_tree(
@@ -72,8 +85,7 @@ def examples(
     ]
     room = local.model.config.get_text_config().max_position_embeddings
     check_fit(pairs, trees, room)
-    references = reference_log_probs(local, trees, progress)
-    return [Example(t, (r[CHOSEN], r[REJECTED])) for t, r in zip(trees, references, strict=True)]
+    return trees
 
 
 def with_neutral(data: Sequence[Example], neutral: Sequence[Neutral]) -> list[Example]:
