@@ -40,6 +40,14 @@ def test_a_rater_tells_the_poles_it_learnt() -> None:
     assert shy < 0.3 < 0.7 < loud
 
 
+def test_a_scale_with_one_pole_and_unknown_personas_are_left_out() -> None:
+    people = catalog()
+    strangers = [s.model_copy(update={"replies": {**s.replies, "stranger": "Hm."}}) for s in BUILD]
+    assert TextRater.train(strangers, people)(EI, "a party") is not None
+    loud = [s.model_copy(update={"replies": {"ESTJ": s.replies["ESTJ"]}}) for s in BUILD]
+    assert TextRater.train(loud, people)(EI, "a party") is None
+
+
 def test_a_scene_that_measures_is_refused() -> None:
     held_out = scene("m1", "measure", "marzipan", "marzipan")
     with pytest.raises(InputError, match="'m1' is of split 'measure'"):

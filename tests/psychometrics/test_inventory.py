@@ -118,6 +118,12 @@ def test_a_constant_that_does_not_fit_the_signs_is_an_error(tmp_path: Path) -> N
         inventory(written(tmp_path, BIPOLAR, "bipolar", more))
 
 
+def test_answers_without_a_range_are_an_error(tmp_path: Path) -> None:
+    items = "  - {id: a, scale: EI, key: 1, text: t}\n"
+    with pytest.raises(InputError, match=r"own.yaml:9: highest: answers from 5 to 5 have no range"):
+        inventory(written(tmp_path, items, more="lowest: 5\nhighest: 5\n"))
+
+
 def test_inventories_survive_a_round_trip(tmp_path: Path) -> None:
     found = statement_inventory()
     path = tmp_path / "again.yaml"

@@ -89,6 +89,11 @@ def test_a_malformed_output_is_told_with_its_line(tmp_path: Path) -> None:
         answers(out, inventory)
     out.write_text(json.dumps(entries[:1]))
     assert answers(out, inventory).iloc[0][["item", "value", "state"]].tolist() == ["1", 6, "ok"]
+    out.write_text(json.dumps([{"question": "Statement 1.", "answer": 6}]))
+    assert answers(out, inventory).iloc[0]["value"] == 6
+    out.write_text(json.dumps({"Statement 1.": 6}))
+    with pytest.raises(InputError, match="not a list of questions and answers"):
+        answers(out, inventory)
 
 
 def test_the_key_has_twelve_items_a_scale() -> None:

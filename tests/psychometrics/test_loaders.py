@@ -103,11 +103,18 @@ def test_psychobench(tmp_path: Path) -> None:
         ({"inner_setting": "Reply."}, r"b.json:8: 0.inner_setting: does not say"),
         ({"categories": [{"cat_name": "M", "cat_questions": [1, 3]}]}, r"b.json:18: .*question 3"),
         ({"categories": [{"cat_name": "M", "cat_questions": [1, 1]}]}, r"b.json:18: .*two cat"),
+        ({"categories": [{"cat_name": "M"}]}, r"categories.0: no 'cat_name' and 'cat_questions'"),
+        ({"inner_setting": "From 7 to 1."}, r"answers from 7 to 1 have no range"),
     ],
 )
 def test_faults_of_psychobench(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         psychobench(put(tmp_path, "b.json", battery(**changes)), "Own")
+
+
+def test_reversed_numbers_may_be_text(tmp_path: Path) -> None:
+    found = psychobench(put(tmp_path, "b.json", battery(reverse=["2"])), "Own")
+    assert [i.key for i in found.items] == [1, -1]
 
 
 def test_an_unknown_questionnaire(tmp_path: Path) -> None:

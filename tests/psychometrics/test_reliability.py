@@ -171,6 +171,20 @@ def test_few_respondents_have_no_interval() -> None:
     assert (found.low, found.reason) == (None, "no interval: 6 units are too few to resample")
 
 
+def test_a_coefficient_that_most_draws_lack_has_no_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from personalign.psychometrics import coefficients
+
+    def only_once(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.where((weights == 1).all(axis=1), 0.5, np.nan)[:, None]
+
+    monkeypatch.setattr(coefficients, "alpha", only_once)
+    found = alpha(one_trait(20, [0.9] * 4), "arm", 0)
+    assert (found.value, found.low, found.high) == (0.5, None, None)
+    assert found.reason == "no interval: undefined in 1000 of 1000 draws"
+
+
 def test_incomplete_respondents_are_counted() -> None:
     matrix = one_trait(20, [0.7] * 4)
     matrix.iloc[3, 2] = np.nan

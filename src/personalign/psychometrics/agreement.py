@@ -53,7 +53,8 @@ class Multitrait(Record):
 
     `convergent` and `discriminant` are the mean r and the mean |r| (by Fisher's z); `above` is the
     share of comparisons in which a convergent r exceeds the |r| of another scale in its row or
-    column (Campbell & Fiske's second criterion). None where there is nothing to compare.
+    column, by the other measure or by the same one (after Campbell & Fiske's criteria of
+    discriminant validity). None where there is nothing to compare.
     """
 
     correlations: tuple[Correlation, ...]

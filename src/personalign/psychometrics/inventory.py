@@ -92,7 +92,10 @@ class OpenQuestion(Item):
 
 
 class Inventory(Record):
-    """What all inventories share. Every item is of a known scale and has an id of its own."""
+    """What all inventories share.
+
+    Every item is of a known scale and has an id of its own; answers have a range.
+    """
 
     name: str
     kind: str
@@ -114,6 +117,9 @@ class Inventory(Record):
 
     @model_validator(mode="after")
     def _items_are_keyed(self) -> Inventory:
+        low, high = self.span
+        if low >= high:
+            raise wrong(("highest",), f"answers from {low:g} to {high:g} have no range")
         seen: set[str] = set()
         for k, item in enumerate(self.items):
             if item.id in seen:

@@ -20,9 +20,10 @@ from personalign.psychometrics.inventory import StatementInventory
 from personalign.psychometrics.loaders import keyed_csv, read_key
 from personalign.psychometrics.located import read_document
 from personalign.psychometrics.parse import rating
+from personalign.psychometrics.positions import answer_positions
 from personalign.psychometrics.reliability import Figure, acquiescence_figure
 from personalign.psychometrics.scoring import COLUMNS, Position, positions
-from personalign.psychometrics.verify import Verification, answer_positions, verify
+from personalign.psychometrics.verify import Verification, verify
 from personalign.records import Record
 
 __all__ = [
@@ -93,12 +94,14 @@ def answers(path: Path, inventory: StatementInventory) -> pd.DataFrame:
     """
     numbers = {item.text: item.id for item in inventory.items}
     document, rows = read_document(path), []
+    if not isinstance(document.data, list):
+        raise document.error((), "not a list of questions and answers")
     for k, entry in enumerate(document.data):
         if not isinstance(entry, dict) or {"question", "answer"} - entry.keys():
             raise document.error((k,), "no question and answer")
-        if entry["question"] in numbers:
-            value, state = rating(entry["answer"])
-            rows.append((numbers[entry["question"]], "lapd", "own", "forward", value, state))
+        if (question := str(entry["question"])) in numbers:
+            value, state = rating(str(entry["answer"]))
+            rows.append((numbers[question], "lapd", "own", "forward", value, state))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float})
 
 

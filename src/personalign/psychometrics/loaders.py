@@ -178,8 +178,11 @@ def psychobench(path: Path, name: str) -> StatementInventory:
         if field not in entry:
             raise document.error((at,), f"no {field!r}")
     low, high = _answers(document, at)
+    backwards = {str(number) for number in entry["reverse"]}
     items: dict[str, dict[str, Any]] = {}
     for c, category in enumerate(entry["categories"]):
+        if not isinstance(category, dict) or {"cat_name", "cat_questions"} - category.keys():
+            raise document.error((at, "categories", c), "no 'cat_name' and 'cat_questions'")
         for q, number in enumerate(category["cat_questions"]):
             place = (at, "categories", c, "cat_questions", q)
             if str(number) in items:
@@ -189,7 +192,7 @@ def psychobench(path: Path, name: str) -> StatementInventory:
             items[str(number)] = {
                 "id": str(number),
                 "scale": category["cat_name"],
-                "key": -1 if number in entry["reverse"] else 1,
+                "key": -1 if str(number) in backwards else 1,
                 "text": entry["questions"][str(number)],
             }
     scales = {c["cat_name"]: _scale(c["cat_name"]) for c in entry["categories"]}
@@ -207,7 +210,7 @@ def psychobench(path: Path, name: str) -> StatementInventory:
 
 def _answers(document: Document, at: int) -> tuple[int, int]:
     entry = document.data[at]
-    found = re.search(r"(\d+)\s*(?:to|or|-|–)\s*(\d+)", entry["inner_setting"])
+    found = re.search(r"(\d+)\s*(?:to|or|-|–)\s*(\d+)", str(entry["inner_setting"]))
     if found is None:
         raise document.error((at, "inner_setting"), "does not say from which number to which")
     low, high = int(found[1]), int(found[2])
@@ -267,7 +270,7 @@ def _list(document: Document) -> list[dict[str, Any]]:
 
 def _one_of(document: Document, place: tuple[int, str], entry: Any, known: dict[str, Any]) -> Any:
     value = entry.get(place[1])
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         at = place if place[1] in entry else place[:1]
         raise document.error(at, f"{place[1]} is {value!r}", f"known: {', '.join(known)}")
     return known[value]

@@ -57,7 +57,8 @@ def against_norms(
         age: Years, 10 to 110. Norms change at 21, 41 and 61.
 
     Raises:
-        InputError: for another inventory, an answer off the scale, or an impossible sex or age.
+        InputError: for another inventory, an answer off the scale, an impossible sex or age, or
+            without five-factor-e.
     """
     _check(inventory, sex, age)
     values = {i.id: v for i in inventory.items if (v := answers.get(i.id)) is not None}
@@ -70,7 +71,12 @@ def against_norms(
 
 
 def _compute(values: list[float], sex: Sex, age: int) -> dict[str, Any]:
-    from ipipneo import IpipNeo  # an optional dependency
+    try:
+        from ipipneo import IpipNeo
+    except ImportError as e:
+        raise InputError(
+            "five-factor-e is not installed", "pip install 'personalign[norms]'"
+        ) from e
 
     # Reversed already: the library's own reversal takes whole numbers only.
     rows = [

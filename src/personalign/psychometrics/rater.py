@@ -38,7 +38,8 @@ class TextRater:
         gates tell that the poles differ in words.
 
         Args:
-            personas: The catalogue; says which pole of a scale a reply's persona stands on.
+            personas: The catalogue; says which pole of a scale a reply's persona stands on. Replies
+                of personas that it does not hold are left out.
 
         Raises:
             InputError: for a scene of split `measure`: what is held out must not be seen.
@@ -48,7 +49,12 @@ class TextRater:
                 f"scene {held_out[0]!r} is of split 'measure' and must not train a rater",
                 "give the scenes of split 'build'",
             )
-        said = [(text, personas[name].traits) for s in scenes for name, text in s.replies.items()]
+        said = [
+            (text, personas[name].traits)
+            for s in scenes
+            for name, text in s.replies.items()
+            if name in personas
+        ]
         scales = sorted({scale for _, traits in said for scale, at in traits.items() if at})
         if not scales:
             raise InputError("no reply stands on a scale", "give scenes that personas answered")
@@ -57,13 +63,14 @@ class TextRater:
         poles = {}
         for scale in scales:
             at = np.array([traits.get(scale, 0.0) for _, traits in said])
-            poles[scale] = _pole().fit(weights[at != 0], at[at != 0] > 0)
+            if at.min() < 0 < at.max():
+                poles[scale] = _pole().fit(weights[at != 0], at[at != 0] > 0)
         return cls(words, poles, frozenset(s.id for s in scenes))
 
     def __call__(self, question: OpenQuestion, reply: str) -> float | None:
         """Probability, 0 to 1, that the reply is of the positive pole of the question's scale.
 
-        None where the corpus had no persona on the scale.
+        None where the corpus had no personas on both poles of the scale.
         """
         if question.scale not in self.poles:
             return None

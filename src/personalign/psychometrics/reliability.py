@@ -81,7 +81,7 @@ def alpha(matrix: pd.DataFrame, over: str, seed: int, *, scale: str = "") -> Fig
 def omega(matrix: pd.DataFrame, over: str, seed: int, *, scale: str = "") -> Figure:
     """McDonald's omega of one factor, from respondents × items.
 
-    (Σλ)² / ((Σλ)² + Σψ), McDonald (1999), Test Theory, eq. 6.20b, with loadings λ and unique
+    (Σλ)² / ((Σλ)² + Σψ), McDonald (1999), Test Theory, with loadings λ and unique
     variances ψ by maximum likelihood; see `coefficients.one_factor`. Needs three items, and more
     respondents than items.
     """
@@ -131,12 +131,14 @@ def order(answers: pd.DataFrame, inventory: Inventory, seed: int) -> list[Figure
     """What turning the options round does, over items that were asked in both orders.
 
     - `order consistency`: 1 − |forward − reversed| / range; 1 is the same answer.
-    - `order bias`: (forward − reversed) / range, −1 to 1; positive leans to what is shown last in
-      the forward order, negative to what is shown first.
+    - `order bias`: (forward − reversed) / range, −1 to 1; positive leans to the place that the
+      highest answer has in the forward order (the last number of a rating, A of a pair), negative
+      to the other end.
     """
     low, high = inventory.span
     cell = ["item", "template", "paraphrase"]
-    table = answers.pivot_table("value", cell, "order", aggfunc="mean")
+    raw = answers.assign(value=answers["value"].astype(float))
+    table = raw.pivot_table("value", cell, "order", aggfunc="mean")
     both = table.reindex(columns=["forward", "reversed"]).dropna()
     gap = (both["forward"] - both["reversed"]) / (high - low)
     rng = np.random.default_rng(seed)
@@ -229,7 +231,10 @@ def _coefficient(
     scale: str,
     fewest: int,
 ) -> Figure:
-    """A coefficient of units × columns, with a bootstrap interval over units."""
+    """A coefficient of units × columns, with a bootstrap interval over units.
+
+    There is no interval where most draws have no coefficient (Heywood cases).
+    """
     values = matrix.dropna().to_numpy(dtype=float)
     n, lost = len(values), len(matrix) - len(values)
     if values.shape[1] < fewest:
@@ -247,8 +252,11 @@ def _coefficient(
         rng = np.random.default_rng(seed)
         drawn = resample(values, np.arange(n), rng, statistic=statistic, draws=DRAWS)[:, 0]
         drawn = drawn[~np.isnan(drawn)]
-        low, high = (float(q) for q in np.quantile(drawn, expanded_levels(n, ALPHA / 2)))
-        method = f"bootstrap (expanded percentiles, {len(drawn)} draws)"
+        if len(drawn) < DRAWS / 2:
+            reason = f"no interval: undefined in {DRAWS - len(drawn)} of {DRAWS} draws"
+        else:
+            low, high = (float(q) for q in np.quantile(drawn, expanded_levels(n, ALPHA / 2)))
+            method = f"bootstrap (expanded percentiles, {len(drawn)} draws)"
     return Figure(
         name=name,
         scale=scale,

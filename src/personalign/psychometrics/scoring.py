@@ -40,7 +40,7 @@ ORDERS = ("forward", "reversed")
 
 ANSWERED = 0.5
 """Share of a scale's items that must be answered: the half-scale rule (Fairclough & Cella 1996,
-Quality of Life Research 5:73–80)."""
+Quality of Life Research 5:321–329)."""
 
 
 class Position(Estimate):

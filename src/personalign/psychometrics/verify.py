@@ -33,9 +33,7 @@ from scipy import stats
 from personalign.analysis.power import detectable_mean
 from personalign.errors import InputError
 from personalign.personas import DICHOTOMIES, TYPES, Persona
-from personalign.psychometrics.intervals import UnitMean, mean_over_units
-from personalign.psychometrics.inventory import Inventory, PairInventory
-from personalign.psychometrics.scoring import item_scores, key_of
+from personalign.psychometrics.intervals import ALPHA, UnitMean, mean_over_units
 from personalign.records import Condition, Record
 
 __all__ = [
@@ -44,23 +42,20 @@ __all__ = [
     "ScaleVerdict",
     "Shift",
     "Standing",
-    "answer_positions",
     "false_confirmations",
     "power",
     "Verdict",
     "Verification",
-    "behaviour_positions",
-    "statement_positions",
     "verify",
 ]
 
 Verdict = Literal["confirmed", "indeterminate", "contradicted"]
 
-CONFIDENCE = 0.95
+CONFIDENCE = 1 - ALPHA
 
 EFFECT = 0.8
 """The effect that power is stated for, in standard deviations of the units: "large" by Cohen
-(1988), Statistical Power Analysis, §2.2. What training is for should be no smaller."""
+(1988), Statistical Power Analysis. What training is for should be no smaller."""
 
 
 class Standing(Record):
@@ -78,9 +73,10 @@ class Shift(Record):
     Positions and shifts are in the measure's unit (nats per token, or -1 to 1), positive towards
     the scale's positive pole; `shift` is from `reference`, which is the midpoint where base was
     not measured; `low` and `high` bound it at 95 %; `probability` is the share of bootstrap means
-    on the target's side. `standing` is the comparison with the midpoint, for measures that have
-    one. `power` is the chance that a true shift of `EFFECT` standard deviations is shown with so
-    many units, `detectable` the shift that is shown with a chance of 80 %, given the spread.
+    (below eight units the t probability) on the target's side. `standing` is the comparison with
+    the midpoint, for measures that have one. `power` is the chance that a true shift of `EFFECT`
+    standard deviations is shown with so many units, `detectable` the shift that is shown with a
+    chance of 80 %, given the spread.
     """
 
     measure: str
@@ -150,41 +146,6 @@ class FalseConfirmations(Record):
     confirmed: tuple[str, ...]
     labels: int
     rate: float
-
-
-def behaviour_positions(rows: pd.DataFrame, personas: Mapping[str, Persona]) -> pd.DataFrame:
-    """Scene × scale: mean log-prob of positive-pole replies minus negative-pole replies.
-
-    `rows` are score rows of the task `behaviour` under one condition of one persona.
-    """
-    wide = rows.pivot(index="sample", columns="metric", values="value")
-    replies = {metric: metric.removeprefix("reply:") for metric in wide.columns}
-    names = {metric: name for metric, name in replies.items() if name in personas}
-    scales = sorted({s for n in names.values() for s in personas[n].traits})
-    out = {}
-    for scale in scales:
-        at = {m: personas[n].traits.get(scale, 0.0) for m, n in names.items()}
-        high, low = ([m for m, t in at.items() if t * side > 0] for side in (1, -1))
-        if high and low:
-            out[scale] = wide[high].mean(axis=1) - wide[low].mean(axis=1)
-    return pd.DataFrame(out)
-
-
-def statement_positions(rows: pd.DataFrame, inventory: PairInventory) -> pd.DataFrame:
-    """Item × scale (missing where the item is of another scale), averaged over ways of asking."""
-    side = rows["metric"].str.startswith("first").map({True: 1.0, False: -1.0})
-    asks = rows["metric"].str.split(":").str[1].nunique()
-    difference = (rows["value"] * side).groupby(rows["sample"]).sum() / asks
-    out = pd.DataFrame(index=difference.index, columns=list(inventory.scales), dtype=float)
-    for item in inventory.items:
-        out.loc[item.id, item.scale] = inventory.sign(item) * difference[item.id]
-    return out
-
-
-def answer_positions(answers: pd.DataFrame, inventory: Inventory) -> pd.DataFrame:
-    """Item × scale, -1 to 1: keyed answers with acquiescence taken off; see `scoring`."""
-    scores, key = item_scores(answers, inventory), key_of(inventory)
-    return pd.DataFrame({s: scores.where(key["scale"] == s) for s in inventory.scales})
 
 
 def verify(
@@ -261,7 +222,7 @@ def power(units: int, effect: float = EFFECT) -> float:
     """Chance that a 95 % interval over so many units lies on the side of a true effect.
 
     `effect` in standard deviations of the units. Of the t test, which the bootstrap here is as
-    wide as; noncentral t, Cohen (1988), §2. 0 below two units.
+    wide as; noncentral t, Cohen (1988). 0 below two units.
     """
     if units < 2:
         return 0.0
@@ -344,7 +305,8 @@ def _chance(mean: UnitMean, side: float) -> float:
 def _mean(values: pd.Series[float], rng: np.random.Generator) -> UnitMean:
     found = mean_over_units(values, rng)
     if found is None:
-        raise InputError(f"{len(values)} units", "a mean with an interval needs two")
+        what = f"{len(values)} situations or items were measured, and an interval needs two"
+        raise InputError(what, "measure more")
     return found
 
 

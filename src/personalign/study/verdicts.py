@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from personalign import personas
+from personalign.psychometrics import positions
 from personalign.psychometrics import verify as verification
 from personalign.study.arms import BASE, Arm
 
@@ -44,7 +45,7 @@ def margins(
 ) -> tuple[pd.Series[float], pd.Series[float]] | None:
     """Own reply minus its counterpart's, by scene: under base and under the arm.
 
-    None where behaviour was not measured, or no scene has both replies.
+    None where behaviour was not measured, or fewer than two scenes have both replies.
     """
     if "behaviour" not in study.config.measures.tasks:
         return None
@@ -57,17 +58,17 @@ def margins(
             return None
         found.append((wide[own] - wide[other]).dropna())
     base, after = found
-    return base.reindex(after.index), after
+    return (base.reindex(after.index), after) if len(after) > 1 else None
 
 
 def _positions(study: Study, scores: pd.DataFrame, arm: Arm) -> dict[str, pd.DataFrame]:
     found = {}
     if "behaviour" in study.config.measures.tasks:
         rows = _rows(scores, arm, "behaviour")
-        found["behaviour"] = verification.behaviour_positions(rows, personas.catalog())
+        found["behaviour"] = positions.behaviour_positions(rows, personas.catalog())
     if "statements" in study.config.measures.tasks:
         rows = _rows(scores, arm, "statements")
-        found["statements"] = verification.statement_positions(rows, study.inventory)
+        found["statements"] = positions.statement_positions(rows, study.inventory)
     return found
 
 
