@@ -82,6 +82,39 @@ def test_only_what_changed_is_done_again(tmp_path: Path, persona_files: tuple[Pa
     assert made.pairs["pairs"] == 24
 
 
+def test_another_persona_or_other_scenes_are_made_anew(
+    tmp_path: Path, persona_files: tuple[Path, Path]
+) -> None:
+    """What is left of another recipe is neither estimated on nor taken."""
+    file = tmp_path / "situations.txt"
+    file.write_text("My boss wants me in at six.\nThe cat is ill again.\nWhat is all this?\n")
+    alone = {"scenes": {"source": str(file), "measure": 0}, "count": 2}
+    with serve() as server:
+        built(Build(recipe(persona_files, server.url, **alone), tmp_path / "out"))
+        made = built(Build(recipe(persona_files, server.url, measure=2), tmp_path / "out"))
+        assert made.measure_dialogues is not None
+        assert made.measure_dialogues["dialogues"] == 2
+        sides = {s.id: s.split for s in read_jsonl(tmp_path / "out" / "scenes.jsonl", Scene)}
+        for split, name in (("build", "pairs.jsonl"), ("measure", "pairs.measure.jsonl")):
+            pairs = read_jsonl(tmp_path / "out" / name, PreferencePair)
+            assert {p.origin["split"] for p in pairs} == {split}
+            assert {sides[str(p.origin["scene"])] for p in pairs} == {split}
+        other = recipe((persona_files[1], persona_files[0]), server.url)
+        assert built(Build(other, tmp_path / "out")).pairs["pairs"] > 0
+    pairs = read_jsonl(tmp_path / "out" / "pairs.jsonl", PreferencePair)
+    assert {p.origin["persona"] for p in pairs} == {"Loud"}
+
+
+@pytest.mark.parametrize(
+    "more", [{"dialogues": {"replies": [10, 4]}}, {"rejected": {"ratio": [2.0, 0.5]}}]
+)
+def test_limits_in_the_wrong_order_are_refused(
+    persona_files: tuple[Path, Path], more: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match="is not"):
+        recipe(persona_files, "", **more)
+
+
 def test_lost_questions_leave_a_step_open(tmp_path: Path, persona_files: tuple[Path, Path]) -> None:
     plan_of = {0: "400"}.get
     with serve(faults=plan_of) as server:
@@ -202,6 +235,20 @@ def test_scenes_from_a_model(tmp_path: Path, persona_files: tuple[Path, Path]) -
     assert server.requests == 4
     assert {s.split for s in found} == {"build", "measure"}
     assert len({s.id for s in found}) == len(found) >= 10
+
+
+def test_as_many_scenes_as_were_asked_for() -> None:
+    asked = [q.messages[-1].content for q in scenes.questions(["home"], 25)]
+    assert [next(n for n in ("10", "5") if f"Write {n} " in text) for text in asked] == [
+        "10", "10", "5",
+    ]  # fmt: skip
+
+
+def test_a_broken_line_of_dailydialog_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"utterances": ["Good morning to you and to yours."]}\n[1]\n')
+    with pytest.raises(CorpusError, match=r"d.jsonl:2"):
+        scenes.gather(f"dailydialog:{path}")
 
 
 def test_a_scene_never_changes_sides_when_more_come() -> None:

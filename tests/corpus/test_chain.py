@@ -70,6 +70,7 @@ def verify(base: str, persona: Path, made: Path, out: Path) -> Any:
     return verdict
 
 
+@pytest.mark.slow
 def test_scripted_replies_become_a_persona_with_a_verdict(
     tmp_path: Path, persona_files: tuple[Path, Path], tiny_base: Path
 ) -> None:

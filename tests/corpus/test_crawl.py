@@ -185,11 +185,15 @@ def test_other_schemes_are_refused(url: str) -> None:
 
 
 def test_a_failing_robots_file_is_a_no(tmp_path: Path) -> None:
-    with website.serve(robots=(404, "")) as (url, _):
-        assert crawl(quick(url + "/types.html", depth=0), tmp_path / "a").pages == 1
-    with website.serve(robots=(503, "")) as (url, site):
-        assert crawl(quick(url + "/types.html", depth=0), tmp_path / "b").pages == 0
+    with (
+        website.serve(robots=(404, "")) as (open_, _),
+        website.serve(robots=(503, "")) as (no, site),
+    ):
+        urls = (open_ + "/types.html", no + "/types.html")
+        assert crawl(quick("", urls=urls, depth=0), tmp_path).pages == 1
+        assert site.hits["/robots.txt"] > 0
         assert site.hits["/types.html"] == 0
+    assert [p.url for p in pages(tmp_path)] == [urls[0]]
 
 
 @pytest.mark.slow

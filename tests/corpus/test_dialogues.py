@@ -16,7 +16,7 @@ from typing import Any
 
 import provider
 import pytest
-from provider import MODEL, Server, dialogue, serve
+from provider import MODEL, dialogue, serve
 
 from personalign.corpus import scenes
 from personalign.corpus.ask import Limits, Question, asking, ordered
@@ -60,10 +60,6 @@ def make(tmp_path: Path, quiet: Persona, limits: Limits, places: list[Scene]) ->
         return asyncio.run(work())
 
     return run
-
-
-def good(server: Server) -> int:
-    return max(server.answered.values())
 
 
 def test_a_dialogue_knows_where_it_comes_from(make: Make, tmp_path: Path) -> None:

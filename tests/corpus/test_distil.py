@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from personalign import personas
-from personalign.corpus.distil import distil, distil_corpus, whole_sentences
+from personalign.corpus.distil import FILES, distil, distil_corpus, whole_sentences
 from personalign.corpus.scenes import load, select
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import Generation, LocalModel, Sampling
 from personalign.records import PreferencePair, read_jsonl
 
 SHORT = Sampling(max_new_tokens=24, temperature=0.7)
@@ -29,28 +30,64 @@ def test_what_the_length_limit_cut_off_goes(text: str, cut: bool, kept: str) -> 
     assert whole_sentences(text, cut) == kept
 
 
-def test_replies_differ_and_the_prompt_stays_out_of_the_pair(embedded: LocalModel) -> None:
-    persona = personas.load("stage_magician")
-    scenes = select(load("starter/mbti"), "build", 2)
-    drafts = list(distil(embedded, persona, scenes, sampling=SHORT))
+@pytest.mark.slow
+def test_the_same_seed_draws_the_same_replies(tiny: LocalModel) -> None:
+    persona, scenes = personas.load("stage_magician"), select(load("starter/mbti"), "build", 2)
+    drafts = list(distil(tiny, persona, scenes, sampling=SHORT))
     assert [d.scene for d in drafts] == [s.id for s in scenes]
+    assert all((d.pair is None) == bool(d.reason) for d in drafts)
+    assert list(distil(tiny, persona, scenes, sampling=SHORT)) == drafts
+
+
+class Scripted:
+    """Answers with numbered sentences; with the persona's prompt it says so."""
+
+    identity = "scripted"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def generate(self, prompts: list[Any], adapters: Any, how: Any, seeds: Any) -> list[Generation]:
+        said = []
+        for prompt, seed in zip(prompts, seeds, strict=True):
+            self.asked += 1
+            who, k = "it" if prompt[0].role == "system" else "nobody", self.asked
+            text = f"I am {who}, and on day {k} of {k} I do what {k} people do on {k}. Then I"
+            said.append(Generation(text, 24, seed, "length"))
+        return said
+
+
+def test_the_chosen_reply_saw_the_prompt_and_the_pair_does_not() -> None:
+    persona, scenes = personas.load("stage_magician"), select(load("starter/mbti"), "build", 20)
+    drafts = list(distil(cast("LocalModel", Scripted()), persona, scenes))
     for draft, scene in zip(drafts, scenes, strict=True):
-        assert draft.pair is not None or draft.reason
-        if draft.pair:
-            assert draft.pair.prompt == scene.prompt
-            assert draft.pair.chosen != draft.pair.rejected
-            assert draft.pair.origin["persona"] == "stage_magician"
-    again = list(distil(embedded, persona, scenes, sampling=SHORT))
-    assert again == drafts
+        assert draft.pair is not None
+        assert draft.pair.prompt == scene.prompt
+        assert draft.pair.chosen[0].content.startswith("I am it, ")
+        assert draft.pair.rejected[0].content.startswith("I am nobody, ")
+        assert draft.pair.chosen[0].content.endswith(".")
+        assert draft.pair.origin["persona"] == "stage_magician"
 
 
-def test_both_splits_are_written_apart_and_not_made_twice(tiny: LocalModel, tmp_path: Path) -> None:
-    persona, scenes = personas.load("night_mechanic"), load("starter/mbti")
-    made = distil_corpus(tiny, persona, scenes, tmp_path, (3, 2))
-    assert sum(made["build"].values()) == 3
-    assert sum(made["measure"].values()) == 2
-    files = [tmp_path / "pairs.jsonl", tmp_path / "pairs.measure.jsonl"]
-    asked = [{p.prompt for p in read_jsonl(f, PreferencePair)} for f in files]
-    assert not asked[0] & asked[1]
-    tiny.generate = None  # type: ignore[assignment, method-assign]
-    assert distil_corpus(tiny, persona, scenes, tmp_path, (3, 2)) == made
+def test_both_splits_are_written_apart_and_not_made_twice(tmp_path: Path) -> None:
+    persona, scenes, model = personas.load("night_mechanic"), load("starter/mbti"), Scripted()
+    local = cast("LocalModel", model)
+    made = distil_corpus(local, persona, scenes, tmp_path, (3, 2))
+    assert made == {"build": {"kept": 3}, "measure": {"kept": 2}}
+    for split, file in FILES.items():
+        prompts = {p.prompt for p in read_jsonl(tmp_path / file, PreferencePair)}
+        assert prompts == {s.prompt for s in select(scenes, split, len(prompts))}
+    asked = model.asked
+    assert distil_corpus(local, persona, scenes, tmp_path, (3, 2)) == made
+    assert model.asked == asked
+    held = next(s for s in scenes if s.split == "build").model_copy(update={"split": "measure"})
+    again = distil_corpus(local, persona, [*scenes, held], tmp_path, (3, 2))
+    assert again["build"]["held_back"] == 1
+
+
+def test_what_measures_in_the_starter_corpus_builds_nobody(tmp_path: Path) -> None:
+    persona, starter = personas.load("night_mechanic"), load("starter/mbti")
+    own = [s.model_copy(update={"split": "build"}) for s in select(starter, "measure", 2)]
+    own += [s.model_copy(update={"split": "measure"}) for s in select(starter, "build", 1)]
+    made = distil_corpus(cast("LocalModel", Scripted()), persona, own, tmp_path)
+    assert made == {"build": {"held_back": 2}, "measure": {"kept": 1}}

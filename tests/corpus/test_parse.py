@@ -52,6 +52,11 @@ def test_too_long_is_refused() -> None:
     assert got.reason == "too_long"
 
 
+@pytest.mark.parametrize("text", ["[" * 5000, '[{"a":' * 3000, f"[[{'1' * 5000}]]"])
+def test_json_that_no_reader_can_read_is_refused(text: str) -> None:
+    assert isinstance(parse(text, NAMES), Refused)
+
+
 @given(st.text(max_size=300))
 def test_any_text_gives_a_dialogue_or_a_reason(text: str) -> None:
     assert isinstance(parse(text, NAMES), Parsed | Refused)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from provider import FEATURES, MODEL, serve
+from provider import MODEL, serve
 
 from personalign.corpus import profiles
 from personalign.corpus.ask import Limits, asking
@@ -72,6 +72,13 @@ def test_long_pages_are_asked_about_in_parts(
     assert len(bodies) == -(-len(text) // profiles.CHUNK) == 3
 
 
+def test_a_long_line_is_asked_about_whole(tmp_path: Path, quiet: Persona, limits: Limits) -> None:
+    text = "They like gardens. " * 700 + "They whittle."
+    _, _, bodies = extracted(quiet, [page("http://x", text)], tmp_path, limits)
+    assert len(bodies) == 3
+    assert any("They whittle." in b["messages"][-1]["content"] for b in bodies)
+
+
 def test_a_page_stands_between_marks_and_never_in_the_instructions(
     tmp_path: Path, quiet: Persona, limits: Limits
 ) -> None:
@@ -92,6 +99,8 @@ def test_a_page_stands_between_marks_and_never_in_the_instructions(
         '{"features": [{"name": "link", "text": "They visit https://evil.example every day."}]}',
         '{"features": [{"name": "short", "text": "PWNED"}]}',
         '{"features": "PWNED"}',
+        '{"features": ' + "[" * 5000,
+        '{"features": [' + "1" * 5000,
     ],
 )
 def test_a_model_that_obeys_a_page_adds_nothing(
@@ -156,7 +165,3 @@ def test_a_real_model_and_a_hostile_page(
     said = json.dumps(found.model_dump())
     assert "PWNED" not in said
     assert "nstructions" not in said
-
-
-def test_the_scripted_features_are_what_the_tests_think() -> None:
-    assert len(FEATURES["features"]) == 2

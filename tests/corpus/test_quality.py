@@ -147,6 +147,15 @@ def test_a_shortcut_is_caught() -> None:
     assert shallow["TF by surface"] is True
 
 
+def test_a_corpus_of_which_only_one_split_is_answered_has_no_signal_to_measure() -> None:
+    some = load("starter/mbti")[:20]
+    assert {s.split for s in some} == {"build", "measure"}
+    mute = [s.model_copy(update={"replies": {}}) if s.split == "measure" else s for s in some]
+    assert quality.signal(mute, catalog()) == []
+    first = [mute[0].model_copy(update={"replies": {}}), *some[1:]]
+    assert len(quality.signal(first, catalog())) == 8
+
+
 def test_a_repeated_opening_phrase_is_caught(said: Said) -> None:
     same = [
         (i, n, f"Here it is. {t}" if n == "ENTJ" and k % 3 else t)

@@ -48,6 +48,20 @@ def test_stopping_and_going_on_loses_nothing(tmp_path: Path) -> None:
     assert all(d.at for d in found.values())
 
 
+def test_the_same_pair_twice_is_asked_about_once(tmp_path: Path) -> None:
+    def yes(p: PreferencePair, n: int) -> Decision:
+        return Decision(pair=pair_id(p), reviewer="anna", verdict="accept")
+
+    assert review([PAIRS[0], PAIRS[1], PAIRS[0]], tmp_path, "anna", yes) == 2
+
+
+def test_an_edit_that_makes_both_replies_one_is_named(tmp_path: Path) -> None:
+    edit = decided(0, "anna", "edit", chosen=PAIRS[0].rejected[0].content)
+    with pytest.raises(CorpusError, match=r"'anna' edited it: .*equals the rejected"):
+        apply(PAIRS, {"anna": {edit.pair: edit}}, tmp_path / "reviewed.jsonl")
+    assert not (tmp_path / "reviewed.jsonl").exists()
+
+
 def test_applying_keeps_edits_and_provenance_and_never_touches_the_pairs(tmp_path: Path) -> None:
     with Lines(tmp_path / "pairs.jsonl") as lines:
         for p in PAIRS:
@@ -72,14 +86,12 @@ def test_applying_keeps_edits_and_provenance_and_never_touches_the_pairs(tmp_pat
 
 
 def test_kappa_by_hand() -> None:
-    """4 of 6 alike; by chance (3·4 + 3·2) / 36 = 0.5; kappa = (2/3 − 1/2) / (1 − 1/2) = 1/3."""
-    (found,) = agreement({"anna": by("anna", "aaarrr"), "ben": by("ben", "aaaarr"[::-1])})
-    assert found.pairs == 6
+    """5 of 6 alike; by chance (3·4 + 3·2) / 36 = 0.5; kappa = (5/6 − 1/2) / (1 − 1/2) = 2/3."""
     (found,) = agreement({"anna": by("anna", "aaarrr"), "ben": by("ben", "aaraar")})
     assert found.same == pytest.approx(3 / 6)
     assert found.kappa == pytest.approx(0.0)
     (found,) = agreement({"anna": by("anna", "aaarrr"), "ben": by("ben", "aaaarr")})
-    assert found.kappa == pytest.approx((5 / 6 - 0.5) / 0.5)
+    assert (found.pairs, found.kappa) == (6, pytest.approx((5 / 6 - 0.5) / 0.5))
 
 
 def test_kappa_is_undefined_without_variation_or_pairs() -> None:

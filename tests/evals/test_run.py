@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -222,10 +221,6 @@ def test_a_killed_evaluation_goes_on_where_it_was(tiny_base: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not entry_points(group="inspect_ai", name="personalign"),
-    reason="the installed package has no entry point yet: pip install -e .",
-)
 def test_inspects_own_command_line(tiny_base: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "inspect_ai", "eval", "personalign/social", "--model",

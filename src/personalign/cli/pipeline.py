@@ -88,7 +88,7 @@ def profile(
     """
     from personalign.corpus.build import Build
 
-    recipe = _recipe(persona, model, base_url, _limits(concurrency, per_minute), out)
+    recipe = _recipe(persona, model, base_url, _limits(concurrency, per_minute))
     with progress_bars() as announce:
         build = Build(recipe, out, announce)
         with build.run.locked():
@@ -167,7 +167,7 @@ def generate(
     """
     recipe = _recipe(
         persona, model, base_url,
-        _limits(concurrency, per_minute, max_cost, price_in, price_out, batch), out,
+        _limits(concurrency, per_minute, max_cost, price_in, price_out, batch),
         profile=profile, scenes={"source": scenes}, count=count, measure=measure, opposite=opposite,
         dialogues={"prompt": style, "seed": seed}, rejected={"way": rejected},
         rejected_model={"name": rejected_model, "base_url": rejected_url}
@@ -217,8 +217,11 @@ def review(
     """
     from personalign.corpus import review as reviewing
     from personalign.corpus.streams import stream
+    from personalign.errors import InputError
     from personalign.records import PreferencePair
 
+    if apply and apply.resolve() == pairs.resolve():
+        raise InputError(f"--apply {apply} would write over the pairs", "name another file")
     folder = pairs.parent / "reviews"
     if reviewer:
         total = sum(1 for _ in stream(pairs, PreferencePair))
@@ -262,6 +265,9 @@ def _decide(pair: PreferencePair, number: int, total: int, reviewer: str) -> Dec
         new, old = _edited("chosen", chosen), _edited("rejected", rejected)
         if (new, old) == (chosen, rejected):
             return Decision(pair=name, reviewer=reviewer, verdict="accept")
+        if not new.strip() or new.strip() == old.strip():
+            typer.echo("that leaves no two replies that differ: decide again")
+            return _decide(pair, number, total, reviewer)
         return Decision(pair=name, reviewer=reviewer, verdict="edit", chosen=new, rejected=old)
     return Decision(pair=name, reviewer=reviewer, verdict="accept")
 
@@ -317,7 +323,7 @@ def _agree(estimate: Estimate, work: Build, yes: bool, only: bool, as_json: bool
             + (f", stops at {limit:g}" if limit is not None else ""),
             err=True,
         )
-    return yes or not sys.stdin.isatty() or typer.confirm("Start?", default=True)
+    return yes or not sys.stdin.isatty() or typer.confirm("Start?", default=True, err=True)
 
 
 def _limits(
@@ -337,14 +343,12 @@ def _limits(
     return limits
 
 
-def _recipe(
-    persona: str, model: str, base_url: str | None, limits: Limits, out: Path, **more: Any
-) -> Recipe:
+def _recipe(persona: str, model: str, base_url: str | None, limits: Limits, **more: Any) -> Recipe:
     from personalign.corpus.build import ModelChoice, Recipe
 
     chosen = ModelChoice(name=model or "none/none", base_url=base_url)
     recipe: Recipe = _checked(
-        Recipe, name=out.resolve().name, persona=persona, model=chosen, limits=limits, **more
+        Recipe, name="corpus", persona=persona, model=chosen, limits=limits, **more
     )
     return recipe
 

@@ -17,11 +17,12 @@ from personalign import __version__
 from personalign.corpus import profiles, scenes
 from personalign.corpus.ask import Asker, Estimate, Limits, Question, asking, estimate
 from personalign.corpus.crawl import PAGES, Crawl, crawl, pages
-from personalign.corpus.dialogues import Dialogue, Job, Split, Style, generate, plan, question
+from personalign.corpus.dialogues import Dialogue, Job, Style, generate, plan, question
 from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.ledger import Ledger, Totals
 from personalign.corpus.prompting import prompt
 from personalign.corpus.reject import Rejecting, pair_up
+from personalign.corpus.scenes import Split
 from personalign.corpus.streams import stream
 from personalign.errors import InputError, PersonalignError
 from personalign.personas import Persona
@@ -200,19 +201,25 @@ class Build:
     def profile_from(self, crawled_in: Path | None) -> profiles.Profile:
         """`profile.yaml` from the pages in a folder, unless the recipe names a file."""
         path = self.folder / "profile.yaml"
+        given, crawled = self._profile_sources(crawled_in)
+        if given and given.resolve() == path.resolve():
+            return profiles.load(path, self.persona.name)
+        inputs = self._profile_inputs(given, crawled)
+        self._step("profile", inputs, lambda: [profiles.dump(self._profile(given, crawled), path)])
+        return profiles.load(path, self.persona.name)
+
+    def _profile_sources(self, crawled_in: Path | None) -> tuple[Path | None, Path | None]:
         given = Path(self.recipe.profile) if self.recipe.profile else None
-        crawled = crawled_in / PAGES if crawled_in else None
+        return given, crawled_in / PAGES if crawled_in else None
+
+    def _profile_inputs(self, given: Path | None, crawled: Path | None) -> dict[str, Any]:
         source = given or crawled
-        inputs = {
+        return {
             "persona": self.persona,
             "source": file_hash(source) if source and source.exists() else str(source),
             "model": self.recipe.model if crawled and not given else None,
             "prompt": prompt("profile").identity,
         }
-        if given and given.resolve() == path.resolve():
-            return profiles.load(path, self.persona.name)
-        self._step("profile", inputs, lambda: [profiles.dump(self._profile(given, crawled), path)])
-        return profiles.load(path, self.persona.name)
 
     def _profile(self, given: Path | None, crawled: Path | None) -> profiles.Profile:
         if given:
@@ -239,17 +246,19 @@ class Build:
 
     def scenes(self) -> list[Scene]:
         """`scenes.jsonl`, split before anything is written about them."""
-        path = self.folder / "scenes.jsonl"
+        path, inputs = self.folder / "scenes.jsonl", self._scenes_inputs()
+        self._step("scenes", inputs, lambda: [write_atomic(path, to_jsonl(self._scenes()))])
+        return read_jsonl(path, Scene)
+
+    def _scenes_inputs(self) -> dict[str, Any]:
         how = self.recipe.scenes
         asks = "model" in (how.source, how.tagger)
-        inputs = {
+        return {
             "scenes": how,
             "source": _content(how.source),
             "model": self.recipe.model if asks else None,
             "prompts": [prompt(name).identity for name in ("scenes", "area")] if asks else None,
         }
-        self._step("scenes", inputs, lambda: [write_atomic(path, to_jsonl(self._scenes()))])
-        return read_jsonl(path, Scene)
 
     def _scenes(self) -> list[Scene]:
         return _gathered(self.recipe.scenes, self._asked, self.announce)
@@ -367,12 +376,20 @@ class Build:
 
     def _dialogue_questions(self) -> Iterator[Question]:
         style = self.recipe.dialogues
-        ready = all((self.folder / f).exists() for f in ("profile.yaml", "scenes.jsonl"))
         usual = profiles.from_persona(self.persona), scenes.load("starter/mbti")
-        how = prompt(style.prompt)
+        ready, how = self._is_ready(), prompt(style.prompt)
         for split in self.splits:
             jobs = self.jobs(split) if ready else self._jobs(*usual, split)
             yield from (question(job, style, how) for job in jobs)
+
+    def _is_ready(self) -> bool:
+        """Are profile and scenes there, and those of this recipe?"""
+        path = self.folder / "profile.yaml"
+        given, crawled = self._profile_sources(self.folder / "pages" if self.recipe.crawl else None)
+        own = bool(given and given.resolve() == path.resolve())
+        inputs = self._profile_inputs(given, crawled)
+        profiled = path.exists() if own else self.run.is_done("profile", _hashed(inputs))
+        return profiled and self.run.is_done("scenes", _hashed(self._scenes_inputs()))
 
     def _pairs_estimate(self, asker: Asker) -> Estimate:
         """Rejected replies: how many there will be, and each sees about half of its dialogue."""
@@ -391,7 +408,7 @@ class Build:
         A step that is begun again is taken out of the manifest first, so that what a kill leaves
         behind is not taken for an edit.
         """
-        hashed = {k: content_hash(v) for k, v in (inputs | {"code": __version__}).items()}
+        hashed = _hashed(inputs)
         if self.run.is_done(name, hashed):
             return
         self._refuse_if_edited(name)
@@ -514,6 +531,11 @@ def _crawled(settings: Crawl, out: Path, progress: Callable[[int], None]) -> Pat
             f"no page could be taken into {out}", f"see why in {out / 'failures.jsonl'}"
         )
     return out / PAGES
+
+
+def _hashed(inputs: dict[str, Any]) -> dict[str, str]:
+    """What a step depends on, as hashes; on this version too."""
+    return {k: content_hash(v) for k, v in (inputs | {"code": __version__}).items()}
 
 
 def _stem(step: str, split: Split) -> str:

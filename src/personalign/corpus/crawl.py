@@ -131,8 +131,9 @@ def _crawling(said: str, out: Path, progress: Callable[[int], None]) -> tuple[in
                 return process.returncode, printed, errors
             except subprocess.TimeoutExpired:
                 to_say = None  # it has been said
-            progress(_lines(out / PAGES) - seen)
-            seen = _lines(out / PAGES)
+            now = _lines(out / PAGES)
+            progress(now - seen)
+            seen = now
 
 
 def pages(folder: Path) -> Iterator[Page]:

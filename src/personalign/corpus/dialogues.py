@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from personalign.corpus.ask import Asker, Question, ordered
 from personalign.corpus.ledger import Answer
 from personalign.corpus.parse import Parsed, Refused, parse
 from personalign.corpus.profiles import Profile
 from personalign.corpus.prompting import Prompt, fenced, one_line, prompt
+from personalign.corpus.scenes import Split
 from personalign.corpus.streams import Lines
 from personalign.errors import CorpusError
 from personalign.personas import Persona
@@ -28,7 +29,6 @@ __all__ = [
     "Job",
     "Origin",
     "RejectedDialogue",
-    "Split",
     "Style",
     "generate",
     "plan",
@@ -42,7 +42,6 @@ MEASURE_SEED = 500_009
 """Added to the seeds of dialogues that measure, so that none is asked with a seed that builds."""
 
 Origin = dict[str, str | int | float]
-Split = Literal["build", "measure"]
 
 
 class Style(Record):
@@ -57,6 +56,13 @@ class Style(Record):
     temperature: float = Field(default=0.9, ge=0)
     max_tokens: int = Field(default=2048, ge=64)
     seed: int = 0
+
+    @field_validator("replies")
+    @classmethod
+    def _ascending(cls, replies: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= replies[0] <= replies[1]:
+            raise ValueError(f"{replies} is not fewest and most, from 1 on")
+        return replies
 
 
 class Turn(BaseModel):

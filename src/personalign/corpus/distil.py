@@ -1,7 +1,7 @@
 """Pairs without a corpus, a key or a bigger model: what a prompt does, put into the weights.
 
 The chosen reply is the model's own under the persona's system prompt, the rejected one its own
-without (context distillation, Askell et al. 2021, arXiv 2112.00861, section 2, as preferences).
+without (context distillation, Askell et al. 2021, arXiv 2112.00861, as preferences).
 The system prompt is not in the pair: what is trained is to answer as if it were there. A persona
 made this way is as good as the model's acting, and no better.
 """
@@ -12,11 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
+from personalign import __version__
 from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.pairs import reply_pair
-from personalign.corpus.scenes import select
+from personalign.corpus.scenes import Split, load, select
 from personalign.models.chat import with_system
 from personalign.models.local import LocalModel, Sampling
 from personalign.personas import Persona
@@ -26,7 +26,6 @@ from personalign.runs import Run, write_atomic
 __all__ = ["FILES", "SAMPLING", "Draft", "distil", "distil_corpus"]
 
 SAMPLING = Sampling(max_new_tokens=80, temperature=0.7, top_p=0.9)
-Split = Literal["build", "measure"]
 Announce = Callable[[str, int], Callable[[int], None]]
 
 FILES: dict[Split, str] = {"build": "pairs.jsonl", "measure": "pairs.measure.jsonl"}
@@ -67,7 +66,7 @@ def distil(
         seeds = [seed + 2 * (start + k) for k in range(len(part))]
         seeds += [s + 1 for s in seeds]
         drawn = local.generate(asked, [None] * len(asked), sampling, seeds)
-        texts = [whole_sentences(g.text, g.tokens >= sampling.max_new_tokens) for g in drawn]
+        texts = [whole_sentences(g.text, g.ended == "length") for g in drawn]
         yield from _drafts(part, persona, texts, local.identity, seeds, gate)
         progress(len(part))
 
@@ -119,15 +118,29 @@ def _distil_split(
         write_atomic(dropped, to_jsonl([d for d in drafts if not d.pair]))
         return [file, dropped]
 
-    inputs = {"base": local.identity, "persona": persona, "scenes": chosen, "seed": seed}
+    inputs = {
+        "base": local.identity,
+        "persona": persona,
+        "scenes": chosen,
+        "held_back": _held_back(scenes, split),
+        "sampling": SAMPLING,
+        "seed": seed,
+        "code": __version__,
+    }
     run.step(f"distil:{split}", inputs, work)
     lost = read_jsonl(dropped, Draft)
     return Counter([d.reason for d in lost] + ["kept"] * (len(chosen) - len(lost)))
 
 
 def _gate(persona: Persona, scenes: Sequence[Scene], split: Split) -> PairGate:
-    other = [s.prompt[-1].content for s in scenes if s.split != split]
-    return PairGate(Gates(), HeldBack(other), Contrast([], persona.name, ""))
+    held_back = HeldBack(_held_back(scenes, split))
+    return PairGate(Gates(), held_back, Contrast([], persona.name, ""))
+
+
+def _held_back(scenes: Sequence[Scene], split: Split) -> list[str]:
+    """Situations of the other split; of the starter corpus too, where pairs build."""
+    known = [*scenes, *load("starter/mbti")] if split == "build" else scenes
+    return sorted({s.prompt[-1].content for s in known if s.split != split})
 
 
 def _drafts(

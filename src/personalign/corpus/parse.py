@@ -192,7 +192,7 @@ def _json(text: str) -> Any:
         return None
     try:
         value, _ = json.JSONDecoder(strict=False).raw_decode(text[min(starts) :])
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also a number of 4300 digits, a thousand brackets
         return None
     if isinstance(value, dict) and not any(k in value for k in LIST_KEYS) and len(value) <= 3:
         return _json_lines(text)
@@ -210,7 +210,7 @@ def _json_lines(text: str) -> list[Any] | None:
         if stripped.startswith("{"):
             try:
                 values.append(json.loads(stripped, strict=False))
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 return None
     return values or None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from personalign.corpus.ask import Asker, Question, ordered
 from personalign.corpus.crawl import Page
@@ -158,11 +158,12 @@ def questions(
 
 def _parts(text: str) -> Iterator[str]:
     part = ""
-    for line in text.splitlines(keepends=True):
-        if part and len(part) + len(line) > CHUNK:
+    lines = text.splitlines(keepends=True)
+    for piece in (line[k : k + CHUNK] for line in lines for k in range(0, len(line), CHUNK)):
+        if part and len(part) + len(piece) > CHUNK:
             yield part
             part = ""
-        part += line[:CHUNK]
+        part += piece
     if part.strip():
         yield part
 
@@ -172,7 +173,7 @@ def _read(text: str) -> ProfileAnswer | None:
     try:
         data, _ = json.JSONDecoder(strict=False).raw_decode(text[max(start, 0) :])
         return ProfileAnswer.model_validate(data)
-    except (json.JSONDecodeError, ValidationError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -234,7 +235,7 @@ def load(path: Path, persona: str) -> Profile:
     try:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         profile = _profile(data, persona, f"file:{path.name}")
-    except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError) as e:
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as e:
         brief = str(e).splitlines()[0]
         raise CorpusError(f"{path} is not a profile: {brief}", "see docs/corpus.md") from e
     if profile.persona != persona:

@@ -225,7 +225,7 @@ def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[Gat
     """Scale by scale: words tell the pole (≥ 85 %), surface features do not (≤ 62 %).
 
     Classifiers are trained on `build` and tested on `measure`. Replies of personas that are not in
-    the catalogue are left out.
+    the catalogue are left out, and so are scales of which `build` lacks a pole or `measure` both.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -240,6 +240,8 @@ def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[Gat
     results = []
     for scale in _scales(scenes, personas):
         train, test = (_poles(scenes, split, scale, personas) for split in ("build", "measure"))
+        if len(set(train[1])) < 2 or not test[1]:
+            continue
         accuracy, shallow = (m.fit(*train).score(*test) for m in (by_words, by_surface))
         results.append(
             GateResult(
@@ -272,8 +274,9 @@ def leave_one_area_out(
 
 
 def _scales(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[str]:
-    """Scales at both of whose poles a persona of the catalogue answers the first scene."""
-    known = [personas[n].traits for n in scenes[0].replies if n in personas]
+    """Scales at both of whose poles a persona of the catalogue answers."""
+    names = {name for scene in scenes for name in scene.replies}
+    known = [personas[n].traits for n in names if n in personas]
     poles = {(scale, at > 0) for traits in known for scale, at in traits.items() if at}
     return sorted(scale for scale, high in poles if high and (scale, False) in poles)
 

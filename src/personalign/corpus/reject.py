@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from personalign.corpus.ask import Asker, Question, ordered
 from personalign.corpus.dialogues import SECOND_TRY, Dialogue, Origin
@@ -36,6 +36,13 @@ class Rejecting(Record):
     """Words in the rejected reply over words in the chosen one."""
     tries: int = Field(default=2, ge=1)
     temperature: float = Field(default=0.8, ge=0)
+
+    @field_validator("ratio")
+    @classmethod
+    def _ascending(cls, ratio: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= ratio[0] <= ratio[1]:
+            raise ValueError(f"{ratio} is not least and most")
+        return ratio
 
 
 class Unpaired(Record):
@@ -175,8 +182,8 @@ async def _pair(
         if answer.state == "lost":
             return answer
         text = bare_reply(answer.text, [p.name for p in (persona, opposite) if p])
-        cut = answer.state == "truncated"
-        reason = "truncated" if cut else unfit(reply.chosen, text, how.ratio) or ""
+        ended = {"truncated": "truncated", "refused": "refusal"}.get(answer.state)
+        reason = ended or unfit(reply.chosen, text, how.ratio) or ""
         if not reason:
             made: Origin = {"opposite": opposite.name} if opposite else {}
             made |= {

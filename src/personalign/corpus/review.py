@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
 from personalign.corpus.streams import Lines, stream
-from personalign.errors import InputError
+from personalign.errors import CorpusError, InputError
 from personalign.records import Message, PreferencePair, Record
 from personalign.runs import content_hash
 
@@ -98,6 +98,7 @@ def review(
         whole = decision.model_copy(update={"at": decision.at or now})
         with path.open("a", encoding="utf-8") as file:
             file.write(whole.model_dump_json() + "\n")
+        seen.add(pair_id(pair))
         done += 1
     return done
 
@@ -181,5 +182,10 @@ def _decided(
         if text
     }
     origin = pair.origin | by | {"edited_by": edit.reviewer, "edited_from": edit.pair}
-    data = dict(pair) | new | {"origin": origin}
-    return PreferencePair.model_validate(data), "edited"
+    try:
+        return PreferencePair.model_validate(dict(pair) | new | {"origin": origin}), "edited"
+    except ValidationError as e:
+        raise CorpusError(
+            f"pair {edit.pair} as {edit.reviewer!r} edited it: {e.errors()[0]['msg']}",
+            f"mend its line in reviews/{edit.reviewer}.jsonl",
+        ) from e

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STARTER",
+    "Split",
     "areas",
     "daily_dialog",
     "gather",
@@ -47,6 +48,7 @@ DAILY_AREAS = {
 OPENING_WORDS = (5, 80)
 NEAR = 0.05
 Guess = Callable[[list[str]], list[str]]
+Split = Literal["build", "measure"]
 
 
 def starter_folder() -> Path:
@@ -75,9 +77,7 @@ def load(source: str) -> list[Scene]:
     return scenes
 
 
-def select(
-    scenes: Sequence[Scene], split: Literal["build", "measure"], limit: int | None = None
-) -> list[Scene]:
+def select(scenes: Sequence[Scene], split: Split, limit: int | None = None) -> list[Scene]:
     """Scenes of one split; with a limit, taken from the areas in turn, so that all are met."""
     chosen = [s for s in scenes if s.split == split]
     if not chosen:
@@ -127,8 +127,7 @@ def _rows(source: str) -> Iterable[dict[str, Any]]:
     path = Path(source)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if files and files[0].is_file():
-        texts = (f.read_text(encoding="utf-8") for f in files)
-        return [json.loads(line) for t in texts for line in t.split("\n") if line.strip()]
+        return [row for file in files for row in _rows_of(file)]
     try:
         from datasets import load_dataset
 
@@ -140,12 +139,21 @@ def _rows(source: str) -> Iterable[dict[str, Any]]:
         ) from e
 
 
+def _rows_of(file: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+        if line.strip():
+            try:
+                yield dict(json.loads(line))
+            except (ValueError, TypeError) as e:
+                raise CorpusError(f"{file}:{number}: not a JSON object: {e}", "mend it") from e
+
+
 def _spaced(text: str) -> str:
     """Text as people write it, without the blanks that DailyDialog puts before punctuation."""
     return re.sub(r"\s+([.,!?;:’'])", r"\1", re.sub(r"\s*’\s*", "’", text)).strip()
 
 
-def split_of(text: str, measure: float) -> Literal["build", "measure"]:
+def split_of(text: str, measure: float) -> Split:
     """Build or measure, by a hash of the text: adding scenes never moves one to the other side."""
     place = int(hashlib.sha256(text.casefold().encode()).hexdigest()[:8], 16) / 16**8
     return "measure" if place < measure else "build"
@@ -256,10 +264,11 @@ def questions(topics: Sequence[str], each: int, seed: int = 0) -> Iterator[Quest
     how = prompt("scenes")
     for topic in topics:
         for n in range(-(-each // 10)):
+            count = min(10, each - 10 * n)
             yield Question(
                 purpose="scenes",
                 prompt=how.identity,
-                messages=how.filled(topic=one_line(topic), count=min(10, each), variation=n + 1),
+                messages=how.filled(topic=one_line(topic), count=count, variation=n + 1),
                 seed=seed + n,
                 temperature=1.0,
             )
@@ -271,7 +280,7 @@ def _strings(text: str) -> list[str]:
     try:
         data, _ = json.JSONDecoder(strict=False).raw_decode(text[start:] if start >= 0 else text)
         found = [x for x in data if isinstance(x, str)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         items = re.findall(r"^\s*(?:\d+[.)]|[-*•])\s+(.+)$", text, re.MULTILINE)
         found = [i.strip().strip('"“”') for i in items]
     low, high = OPENING_WORDS

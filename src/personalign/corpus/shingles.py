@@ -81,7 +81,8 @@ def repeats(texts: Sequence[Sequence[str]], similarity: float) -> list[Repeat]:
 
     A text that repeats another is compared no further, so a block of copies costs one comparison
     each. |A ∩ B| ≥ s |A ∪ B| implies |A ∩ B| ≥ s |A|: texts of which too few trigrams stand
-    anywhere else have no near-duplicate and are left out beforehand, which is nearly all of them.
+    anywhere else have no near-duplicate and are left out beforehand, which is nearly all of them;
+    that is why this stands beside `NearCopies`, which takes texts one by one, and in front of it.
     """
     known, kept, found = NearCopies(similarity), list[int](), list[Repeat]()
     for here, shingles in sorted(_suspects(Shingles(texts), similarity).items()):

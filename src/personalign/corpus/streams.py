@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from personalign.errors import CorpusError
 
@@ -26,13 +26,22 @@ def stream(path: Path, kind: type[R]) -> Iterator[R]:
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
                 try:
-                    yield kind.model_validate_json(line)
-                except ValueError as e:
-                    where = f"{path}:{number}: not a {kind.__name__}"
-                    raise CorpusError(f"{where}: {str(e).splitlines()[0]}", "mend it") from e
+                    record = kind.model_validate_json(line)
+                except ValidationError as e:
+                    first = e.errors()[0]
+                    field = ".".join(map(str, first["loc"])) or kind.__name__
+                    where = f"{path}:{number}: {field}: {first['msg']}"
+                    raise CorpusError(where, "mend the line") from e
+                yield record
     except FileNotFoundError as e:
         raise CorpusError(f"{path} is missing", "do the step before this one") from e
+    except UnicodeDecodeError as e:
+        raise CorpusError(f"{path}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from e
+    except OSError as e:
+        raise CorpusError(f"cannot read {path}: {e.strerror}", "check the path") from e
 
 
 class Lines:
