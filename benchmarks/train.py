@@ -150,6 +150,8 @@ def main() -> None:
         one(args)
         return
     ways = args.ways.split(",")
+    if "ours" not in ways or len(ways) < 2:
+        parser.error("--ways: name ours, and one or more to compare it with")
     runs: dict[str, list[dict[str, Any]]] = {w: [] for w in ways}
     for _ in range(args.repeat):
         for way in ways:

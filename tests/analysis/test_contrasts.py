@@ -11,7 +11,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from personalign.analysis import contrasts as c
 from personalign.analysis.discordance import mcnemar, tango
-from personalign.analysis.estimates import mean_error
+from personalign.analysis.estimates import mean_columns, mean_error
 from personalign.errors import InputError
 
 RNG = np.random.default_rng
@@ -222,3 +222,18 @@ def test_planted_effects_are_found() -> None:
         a, b = scores(seed, 100, 1.0)
         claims += (c.contrast(a, b, np.arange(100), RNG(seed), draws=100).p or 1) < 0.05
     assert claims >= 48
+
+
+def test_few_clusters_say_nothing_that_is_not_possible() -> None:
+    """Three clusters of which one changes: a t interval would reach beyond all differences."""
+    a, clusters = np.zeros(30), np.arange(30) % 3
+    b = (clusters == 0).astype(float)
+    found = c.contrast(a, b, clusters, RNG(0))
+    assert found.difference == pytest.approx(1 / 3)
+    assert (found.low, found.high) == (-1.0, 1.0)
+    assert found.detectable is None
+    assert "every possible value" in found.reason
+    assert "detectable" in found.reason
+    (share,) = mean_columns(b[:, None], clusters, RNG(0))
+    assert (share.low, share.high) == (0.0, 1.0)
+    assert "every possible value" in share.reason

@@ -138,6 +138,6 @@ def test_what_is_absent_has_a_reason(study) -> None:
     assert "calibrate" in absent["corrected"].reason
 
 
-def test_the_seed_decides_all_of_it(frame) -> None:
-    one, two = (analyse(frame, seed=3, context=context(frame), draws=200) for _ in range(2))
-    assert one.model_dump_json() == two.model_dump_json()
+def test_the_seed_decides_all_of_it(frame, found) -> None:
+    again = analyse(frame, context=context(frame), draws=300)
+    assert again.model_dump_json() == found.model_dump_json()

@@ -82,10 +82,21 @@ def test_rates_by_level() -> None:
     assert found["how"].low > found["why"].high
     assert "clusters" in found["how"].method
     assert len(p.rates(table, "words", RNG(0))) == 4
+    longest = [float(r.level.split(", ")[1].rstrip("]")) for r in p.rates(table, "words", RNG(0))]
+    assert longest == sorted(longest)  # 9 before 12: not as text
     one = table[table["persona"] == "INFP"]
     assert {r.estimate.method for r in p.rates(one, "form", RNG(0))} == {"Wilson"}
     with pytest.raises(InputError, match="'colour'"):
         p.rates(table, "colour", RNG(0))
+
+
+def test_a_quarter_without_a_reply_keeps_its_place() -> None:
+    cut = p.in_quarters(simulate())
+    order = [r.level for r in p.rates(cut, "words", RNG(0))]
+    found = p.rates(cut[cut["words"] != order[1]], "words", RNG(0))
+    assert [r.level for r in found] == order
+    assert [r.estimate.n == 0 for r in found] == [False, True, False, False]
+    assert found[1].estimate.reason
 
 
 def test_the_model_finds_what_was_planted() -> None:

@@ -92,6 +92,13 @@ def test_a_stronger_prior_pulls_to_nothing() -> None:
     assert abs(strong["hit"]) < 0.01 < abs(weak["hit"])
 
 
+def test_one_phrase_alone_has_no_odds() -> None:
+    """Every reply is the same five words: no term of five words stands against another."""
+    found = telling_terms(["I can not say that"] * 4, ["I can not say that"] * 5)
+    assert {t.words for t in found} == {1, 2, 3, 4}
+    assert all(math.isfinite(t.z) for t in found)
+
+
 def test_bad_calls_are_refused() -> None:
     with pytest.raises(InputError, match="texts"):
         telling_terms([], SAFE)

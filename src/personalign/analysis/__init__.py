@@ -1,6 +1,6 @@
 """Pure statistics on the one long table of scores; knows neither torch nor Inspect.
 
-`analysis.prompts` and `analysis.text` load scikit-learn: import them by name where they are needed.
+`analysis.prompts` loads scikit-learn: import it by name where it is needed.
 """
 
 from personalign.analysis.context import Context

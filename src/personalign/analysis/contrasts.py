@@ -19,6 +19,7 @@ from personalign.analysis.estimates import (
     is_binary,
     mean_error,
     t_mean,
+    within,
 )
 from personalign.analysis.power import detectable_mean, detectable_proportion
 from personalign.analysis.results import Contrast, Equivalence, Estimate
@@ -68,9 +69,10 @@ def contrast_columns(
     | independent | other | bootstrap | Wilcoxon's signed ranks |
     | clustered | any | cluster bootstrap | cluster-robust t on the differences |
 
-    Below `FEW_CLUSTERS` clusters the interval is the cluster-robust t too. McNemar and Wilcoxon
-    take pairs as independent, so that on clustered samples they stand in `p_unclustered` only. Not
-    adjusted for the number of contrasts: see `adjust`.
+    Below `FEW_CLUSTERS` clusters the interval is the cluster-robust t too. For a 0/1 metric it is
+    cut at −1 and 1, and a detectable difference beyond 1 is none. McNemar and Wilcoxon take pairs
+    as independent, so that on clustered samples they stand in `p_unclustered` only. Not adjusted
+    for the number of contrasts: see `adjust`.
 
     Raises:
         InputError: if the shapes do not match.
@@ -98,7 +100,7 @@ def wilcoxon(differences: ArrayLike) -> float:
 def d_z(differences: ArrayLike) -> float | None:
     """Mean difference in standard deviations of the differences; `None` where they do not vary.
 
-    Source: Cohen (1988), Statistical Power Analysis, §2.3.5; Lakens (2013), Front. Psychol. 4:863.
+    Source: Cohen (1988), Statistical Power Analysis, ch. 2; Lakens (2013), Front. Psychol. 4:863.
     """
     x = np.asarray(differences, dtype=float)
     spread = float(np.std(x, ddof=1)) if len(x) > 1 else 0.0
@@ -172,7 +174,7 @@ def _intervals(
         return found
     flat = "Tango score (no variation; clusters set aside)"
     return [
-        _tango(gap, confidence, flat) if e.n and e.low is None else e
+        _tango(gap, confidence, flat) if e.n and e.low is None else within(e, -1.0, 1.0)
         for e, gap in zip(found, gaps.T, strict=True)
     ]
 
@@ -193,6 +195,7 @@ def _contrast(gaps: Floats, clusters: ArrayLike, bound: Estimate, binary: bool) 
     lost, gained, n = _changes(gaps)
     effects = _effects(gaps, binary)
     test, p, alone = _tests(gaps, clusters, binary)
+    detectable = _detectable(gaps, clusters, binary)
     return Contrast(
         difference=bound.value,
         low=bound.low,
@@ -207,8 +210,8 @@ def _contrast(gaps: Floats, clusters: ArrayLike, bound: Estimate, binary: bool) 
         missing=bound.missing,
         unit="proportion" if binary else "value",
         method=bound.method,
-        detectable=_detectable(gaps, clusters, binary),
-        reason=_reason(bound, p, effects),
+        detectable=detectable,
+        reason=_reason(bound, p, effects, blind=binary and detectable is None),
     )
 
 
@@ -245,7 +248,7 @@ def _detectable(gaps: Floats, clusters: ArrayLike, binary: bool) -> float | None
     if n and binary and independent(clusters):
         return detectable_proportion(n, (lost + gained) / n)
     _, error, df = mean_error(gaps, clusters)
-    return detectable_mean(error, df)
+    return detectable_mean(error, df, most=1.0 if binary else np.inf)
 
 
 def _changes(gaps: Floats) -> tuple[int, int, int]:
@@ -253,11 +256,15 @@ def _changes(gaps: Floats) -> tuple[int, int, int]:
     return int((gaps < 0).sum()), int((gaps > 0).sum()), int((~np.isnan(gaps)).sum())
 
 
-def _reason(bound: Estimate, p: float | None, effects: dict[str, float | None]) -> str | None:
+def _reason(
+    bound: Estimate, p: float | None, effects: dict[str, float | None], blind: bool
+) -> str | None:
     if not bound.n:
         return "no sample carries a value in both arms"
     reasons = [bound.reason] if bound.reason else []
     if p is None and not bound.reason:
         reasons.append("p: no variation between clusters to go by")
+    if blind:
+        reasons.append("detectable: too few pairs differ, or too few clusters")
     reasons += [_UNDEFINED[name] for name, value in effects.items() if value is None]
     return "; ".join(reasons) or None

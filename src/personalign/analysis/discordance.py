@@ -26,7 +26,7 @@ def mcnemar(lost: int, gained: int) -> float:
 def odds_ratio(lost: int, gained: int) -> float | None:
     """Conditional odds ratio gained/lost; `None` where nothing was lost.
 
-    Source: Agresti (2013), Categorical Data Analysis, 3rd ed., §11.2.3.
+    Source: Agresti (2013), Categorical Data Analysis, 3rd ed., ch. 11.
     """
     return gained / lost if lost else None
 

@@ -31,6 +31,7 @@ __all__ = [
     "proportion",
     "resample",
     "t_mean",
+    "within",
 ]
 
 Floats = NDArray[np.float64]
@@ -245,6 +246,7 @@ def mean_columns(
     Independent samples: Wilson for 0/1, else t. Clustered samples: the cluster bootstrap, or the
     cluster-robust t interval below `FEW_CLUSTERS` clusters. A clustered 0/1 column without any
     variation (no reply flagged at all) gets Wilson's, since resampling cannot show its uncertainty.
+    Intervals of 0/1 columns are cut at 0 and 1.
     """
     binary = is_binary(values)
     columns = values.T
@@ -269,7 +271,18 @@ def _or_wilson(estimate: Estimate, values: Floats) -> Estimate:
     if estimate.value is not None and estimate.low is None:
         instead = proportion(values, confidence=estimate.confidence)
         return instead.model_copy(update={"method": "Wilson (no variation; clusters set aside)"})
-    return estimate.model_copy(update={"unit": "proportion"})
+    return within(estimate.model_copy(update={"unit": "proportion"}), 0.0, 1.0)
+
+
+def within(estimate: Estimate, least: float, most: float) -> Estimate:
+    """The same with its interval cut at what is possible; a reason where that leaves all of it."""
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    low, high = max(estimate.low, least), min(estimate.high, most)
+    reason = "the interval holds every possible value" if (low, high) == (least, most) else None
+    return estimate.model_copy(
+        update={"low": low, "high": high, "reason": estimate.reason or reason}
+    )
 
 
 def _weights(k: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:

@@ -27,6 +27,7 @@ from personalign.analysis.results import (
     Words,
 )
 from personalign.analysis.table import Wide
+from personalign.analysis.text import telling_terms
 from personalign.analysis.tradeoffs import GOALS, HARMS, pareto
 from personalign.errors import InputError
 from personalign.records import Condition
@@ -205,15 +206,15 @@ def _words(
     measure: Measure, matrix: Wide, context: Context, rng: np.random.Generator
 ) -> Iterator[Words]:
     """For each persona, its flagged replies against its safe ones, over all its conditions."""
-    from personalign.analysis.text import telling_terms
-
     task, metric = measure
     if not (replies := context.replies.get(task)):
         raise InputError("no texts of its replies are in the run", "keep its transcripts")
     for persona in dict.fromkeys(arm.persona for arm in matrix.arms):
         sides: dict[float, list[str]] = {1.0: [], 0.0: []}
         for k, arm in enumerate(matrix.arms):
-            said = replies.get(arm, {}) if arm.persona == persona else {}
+            if arm.persona != persona:
+                continue
+            said = replies.get(arm, {})
             for sample, value in zip(matrix.samples, matrix.values[:, k], strict=True):
                 if value in sides and sample in said:
                     sides[value].append(said[sample])

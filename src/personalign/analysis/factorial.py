@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
-from statsmodels.regression.mixed_linear_model import MixedLM
+from scipy import optimize, stats
 
 from personalign.analysis.contrasts import adjust
 from personalign.analysis.estimates import (
@@ -104,7 +102,7 @@ def trait_effects(
     Every item is a complete block of the factorial, so that its own fifteen effects (contrast/8)
     can be computed, and its difficulty cancels in them: with items random and every effect free to
     vary by item, the mixed model of the rows reduces to effect = β + category + residual, fitted by
-    REML with the category random (statsmodels MixedLM). β is judged by t with categories − 1
+    REML with the category random. β is judged by t with categories − 1
     degrees of freedom, exact for categories of equal size. Without categories it is the t test over
     items, F = t² of the repeated-measures analysis of variance.
 
@@ -125,7 +123,9 @@ def trait_effects(
     by_item, clusters = values[complete] @ weights, chosen.clusters[complete]
     checks = _check(values, weights, chosen.clusters, rng, confidence, draws)
     found = [
-        _effect(name, by_item[:, i], clusters, confidence, checks[i])
+        _effect(
+            name, by_item[:, i], clusters, confidence, checks[i], 1.0 if chosen.binary else np.inf
+        )
         for i, name in enumerate(EFFECTS)
     ]
     adjusted = adjust([e.p for e in found])
@@ -179,7 +179,9 @@ def _effect(
     clusters: NDArray[np.intp],
     confidence: float,
     check: tuple[float | None, float | None, float | None],
+    most: float = np.inf,
 ) -> Effect:
+    """One effect; what is beyond ±`most` is not possible, so that its interval ends there."""
     centre, error, df = _fit(values, clusters)
     known = df > 0 and error > 0
     half = float(stats.t.ppf((1 + confidence) / 2, df) * error) if known else None
@@ -187,35 +189,52 @@ def _effect(
         name=name,
         order=name.count("×") + 1,
         value=centre,
-        low=None if half is None else centre - half,
-        high=None if half is None else centre + half,
+        low=None if half is None else max(centre - half, -most),
+        high=None if half is None else min(centre + half, most),
         p=float(2 * stats.t.sf(abs(centre) / error, df)) if known else None,
         check=check[0],
         check_low=check[1],
         check_high=check[2],
-        detectable=detectable_mean(error, df),
+        detectable=detectable_mean(error, df, most=most),
         reason=None if known else "the effect does not vary between items",
     )
 
 
 def _fit(values: Floats, clusters: NDArray[np.intp]) -> tuple[float, float, int]:
-    """β, its standard error and degrees of freedom.
+    """β, its standard error by generalised least squares, and degrees of freedom.
 
-    Where the category variance is 0, statsmodels' default optimisers (bfgs, lbfgs, cg) end at a
-    likelihood of infinity and a wrong β, and its error comes from a singular Hessian. So: Powell's
-    method, and the error of generalised least squares at the fitted variances.
+    Of the restricted likelihood all parameters but one have closed forms: what is left, the share
+    of the variance that lies between categories, is searched from 0 to 1. statsmodels' MixedLM
+    finds the same away from 0, but not at it, where its default optimisers end at a wrong β.
+
+    Source: Patterson & Thompson (1971), Biometrika 58:545–554.
     """
     if not _grouped(clusters) or not np.ptp(values) > 0:
         return mean_error(values, np.arange(len(values)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a category variance of 0 is an answer, not a failure
-        fit = MixedLM(values, np.ones((len(values), 1)), groups=clusters).fit(
-            reml=True, method=["powell"], xtol=1e-10, ftol=1e-12
-        )
-    sizes = np.unique(clusters, return_counts=True)[1]
-    between, within = max(float(fit.cov_re[0, 0]), 0.0), float(fit.scale)
-    precision = (sizes / (sizes * between + within)).sum()
-    return float(fit.fe_params[0]), float(precision**-0.5), len(sizes) - 1
+    _, codes, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    means = np.bincount(codes, weights=values) / sizes
+    inside = float(((values - means[codes]) ** 2).sum())
+    if not inside > 0:  # all variance lies between categories: their means are all there is
+        return mean_error(means, np.arange(len(means)))
+
+    def fitted(share: float) -> tuple[float, float, Floats]:
+        """β, the variance within, and what each category's mean weighs."""
+        weights = sizes * (1 - share) / (1 - share + sizes * share)
+        centre = float(weights @ means / weights.sum())
+        within = (inside + float(weights @ (means - centre) ** 2)) / (len(values) - 1)
+        return centre, within, weights
+
+    def deviance(share: float) -> float:
+        _, within, weights = fitted(share)
+        spread = np.log(sizes / weights).sum() + np.log(weights.sum())
+        return float((len(values) - 1) * np.log(within) + spread)
+
+    found = optimize.minimize_scalar(
+        deviance, bounds=(0, 1), method="bounded", options={"xatol": 1e-10}
+    )
+    share = 0.0 if deviance(0.0) <= found.fun else float(found.x)
+    centre, within, weights = fitted(share)
+    return centre, float(np.sqrt(within / weights.sum())), len(sizes) - 1
 
 
 def _check(

@@ -85,15 +85,22 @@ def detectable_proportion(
 
 
 def detectable_mean(
-    error: float, df: int, *, power: float = POWER, alpha: float = ALPHA
+    error: float,
+    df: int,
+    *,
+    power: float = POWER,
+    alpha: float = ALPHA,
+    most: float = np.inf,
 ) -> float | None:
     """Smallest difference of means that a t test with this standard error shows with `power`.
 
+    `None` where it is beyond `most`, the largest that is possible (1 for proportions).
     (t₁₋α/₂ + t_power) · error. Source: Bloom (1995), Evaluation Review 19:547–556.
     """
     if df < 1 or not error > 0:
         return None
-    return float((stats.t.ppf(1 - alpha / 2, df) + stats.t.ppf(power, df)) * error)
+    found = float((stats.t.ppf(1 - alpha / 2, df) + stats.t.ppf(power, df)) * error)
+    return found if found <= most else None
 
 
 def _possible(difference: float, discordance: float) -> None:

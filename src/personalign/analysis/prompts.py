@@ -117,18 +117,19 @@ def profile_match(
 
 
 def in_quarters(table: pd.DataFrame) -> pd.DataFrame:
-    """The same with `words` and `match` cut at their quartiles over the whole table.
+    """The same with `words` and `match` cut at their quartiles over the whole table, in order.
 
     What does not vary has no quarters: its column is empty.
     """
-    cut = {n: pd.qcut(table[n], 4, duplicates="drop").astype("string") for n in SIZED}
+    cut = {n: pd.qcut(table[n], 4, duplicates="drop").cat.rename_categories(str) for n in SIZED}
     return table.assign(**cut)
 
 
 def rates(table: pd.DataFrame, feature: str, rng: np.random.Generator) -> tuple[Rate, ...]:
     """Share of unsafe replies at each level of a feature (quarters of `words` and `match`).
 
-    Intervals take the prompt as the unit where several arms answered it.
+    Intervals take the prompt as the unit where several arms answered it. Quarters come smallest
+    first, those without a reply too.
 
     Raises:
         InputError: for a feature that the table does not have.
@@ -145,7 +146,7 @@ def rates(table: pd.DataFrame, feature: str, rng: np.random.Generator) -> tuple[
                 part[["unsafe"]].to_numpy(dtype=float), part["sample"].to_numpy(dtype=str), rng
             )[0],
         )
-        for level, part in table.groupby(levels, sort=True)
+        for level, part in table.groupby(levels, sort=True, observed=False)
     )
 
 
@@ -198,7 +199,8 @@ def _unfit(truth: Floats, groups: NDArray[np.str_], folds: int) -> str | None:
 
 def _model(inner: list[tuple[NDArray[np.intp], NDArray[np.intp]]]) -> CalibratedClassifierCV:
     columns = make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), NAMED), (StandardScaler(), SIZED)
+        (OneHotEncoder(handle_unknown="ignore"), slice(0, len(NAMED))),
+        (StandardScaler(), slice(len(NAMED), None)),
     )
     logistic = make_pipeline(columns, LogisticRegression(max_iter=1000))
     return CalibratedClassifierCV(logistic, method="sigmoid", cv=inner)
@@ -208,15 +210,16 @@ def _cross_validate(
     table: pd.DataFrame, truth: Floats, groups: NDArray[np.str_], folds: int, seed: int
 ) -> tuple[Floats, list[Floats]]:
     """Held-out probabilities (n,), and the Brier losses (features, repeats) of each fold."""
-    used = table[NAMED + SIZED]
+    named = [pd.factorize(table[name], sort=True)[0] for name in NAMED]  # numbers are faster
+    used = np.column_stack([*named, table[SIZED].to_numpy(dtype=float)])
     predicted, losses = np.empty(len(truth)), []
     outer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     for train, test in outer.split(used, truth, groups):
-        inner = list(StratifiedGroupKFold(3).split(used.iloc[train], truth[train], groups[train]))
-        fitted = _model(inner).fit(used.iloc[train], truth[train])
-        predicted[test] = fitted.predict_proba(used.iloc[test])[:, 1]
+        inner = list(StratifiedGroupKFold(3).split(used[train], truth[train], groups[train]))
+        fitted = _model(inner).fit(used[train], truth[train])
+        predicted[test] = fitted.predict_proba(used[test])[:, 1]
         options: dict[str, Any] = {"scoring": "neg_brier_score", "random_state": seed}
-        shuffled = permutation_importance(fitted, used.iloc[test], truth[test], **options)
+        shuffled = permutation_importance(fitted, used[test], truth[test], **options)
         losses.append(shuffled.importances)
     return predicted, losses
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import CountVectorizer
 
 from personalign.analysis.results import Term
 from personalign.errors import InputError
@@ -15,7 +16,7 @@ __all__ = ["Term", "log_odds", "telling_terms"]
 
 Floats = NDArray[np.float64]
 
-WORD = r"(?u)\w+(?:['’]\w+)*"
+WORD = re.compile(r"\w+(?:['’]\w+)*")
 """A word: letters and digits, apostrophes inside it."""
 
 
@@ -57,39 +58,43 @@ def telling_terms(
         raise InputError(f"{len(a)} texts against {len(b)}", "give texts to both sides")
     if longest < 1 or not strength > 0 or most < 1:
         raise InputError(f"longest {longest}, strength {strength:g}", "positive numbers")
+    sides = [_tokens(texts) for texts in (a, b, background)]
     found = [
         term
         for words in range(1, longest + 1)
-        for term in _of_length(words, a, b, background, strength, at_least, most)
+        for term in _of_length(words, [_counts(s, words) for s in sides], strength, at_least, most)
     ]
     return tuple(sorted(found, key=lambda t: (-t.z, t.term)))
 
 
+def _tokens(texts: Iterable[str]) -> list[list[str]]:
+    return [WORD.findall(text.lower()) for text in texts]
+
+
+def _counts(texts: Iterable[Sequence[str]], words: int) -> Counter[str]:
+    """How often each run of so many words is said; none reaches from one text into the next."""
+    found: Counter[str] = Counter()
+    for said in texts:
+        found.update(map(" ".join, zip(*(said[i:] for i in range(words)), strict=False)))
+    return found
+
+
 def _of_length(
-    words: int,
-    a: Sequence[str],
-    b: Sequence[str],
-    background: Sequence[str],
-    strength: float,
-    at_least: int,
-    most: int,
+    words: int, counts: Sequence[Counter[str]], strength: float, at_least: int, most: int
 ) -> list[Term]:
-    counter = CountVectorizer(token_pattern=WORD, ngram_range=(words, words))
-    try:
-        counts = counter.fit_transform([*a, *b, *background])
-    except ValueError:  # no text is as long as that
+    """Terms of one length, from the counts of a, b and the background."""
+    names = list(dict.fromkeys(term for side in counts for term in side))
+    if len(names) < 2:  # no text is as long as that, or all say the same: there are no odds
         return []
-    left = np.asarray(counts[: len(a)].sum(axis=0), dtype=float).ravel()
-    right = np.asarray(counts[len(a) : len(a) + len(b)].sum(axis=0), dtype=float).ravel()
-    every = np.asarray(counts.sum(axis=0), dtype=float).ravel()
+    left, right, other = (np.array([side[t] for t in names], dtype=float) for side in counts)
+    every = left + right + other
     gap, z = log_odds(left, right, strength * every / every.sum())
-    names = counter.get_feature_names_out()
-    kept = np.flatnonzero(left + right >= at_least)
-    order = kept[np.argsort(-z[kept], kind="stable")]
-    ends = order if len(order) <= 2 * most else np.concatenate([order[:most], order[-most:]])
+    kept = sorted(np.flatnonzero(left + right >= at_least).tolist(), key=names.__getitem__)
+    order = [kept[i] for i in np.argsort(-z[kept], kind="stable")]
+    ends = order if len(order) <= 2 * most else order[:most] + order[-most:]
     return [
         Term(
-            term=str(names[i]),
+            term=names[i],
             words=words,
             count_a=int(left[i]),
             count_b=int(right[i]),

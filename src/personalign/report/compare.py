@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,17 @@ import pandas as pd
 from personalign.analysis import contrast
 from personalign.analysis.context import stream
 from personalign.errors import InputError
-from personalign.report import figures, findings
+from personalign.report import findings
 from personalign.report.findings import Findings
 from personalign.report.layout import (
-    Drawing,
     Group,
     arm_name,
     formatter,
     interval,
+    levels,
+    outcome,
     p_value,
-    row,
     some,
-    told,
     yes,
 )
 from personalign.report.tables import Show, table
@@ -92,17 +90,22 @@ def _verdicts(words: Words, runs: Mapping[str, Findings]) -> Iterator[dict[str, 
 
 
 def _outcome(words: Words, runs: Mapping[str, Findings], task: str, metric: str) -> Group:
-    title = f"{words.name('task', task)}: {words.name('metric', metric)}"
-    levels = [r for n, f in runs.items() for r in _levels(words, n, f, task, metric)]
+    title = outcome(words, task, metric)
+    measured = [r for n, f in runs.items() for r in _levels(words, n, f, task, metric)]
     between = list(_between(words, runs, task, metric))
-    arms = dict.fromkeys(r["arm"] for r in levels)
     against = words("table.between_runs", title=title)
-    drawn = [_drawing(words, title, arm, [r for r in levels if r["arm"] == arm]) for arm in arms]
+    drawn = [
+        levels(
+            words, title, [r for r in measured if r["arm"] == arm], "run",
+            words("figure.by_run", arm=arm), words("alt.by_run", title=title, arm=arm),
+        )
+        for arm in dict.fromkeys(r["arm"] for r in measured)
+    ]  # fmt: skip
     return Group(
         title,
         some(*drawn),
         some(
-            table(words, "by_run", levels, LEVELS, words("table.by_run", title=title)),
+            table(words, "by_run", measured, LEVELS, words("table.by_run", title=title)),
             table(words, "between_runs", between, BETWEEN, against),
         ),
     )
@@ -127,18 +130,6 @@ def _levels(
                 "n": e.get("n"),
                 "shown": interval(*ends, formatter(unit)),
             }
-
-
-def _drawing(words: Words, title: str, arm: str, rows: list[dict[str, Any]]) -> Drawing | None:
-    drawn = [row(r["run"], r, "value", "low", "high", r["shown"]) for r in rows
-             if r["value"] is not None]  # fmt: skip
-    if not drawn:
-        return None
-    share = all(r["unit"] == "proportion" for r in rows)
-    axis = words("axis.percent" if share else "axis.value", title=title)
-    alt = words("alt.by_run", title=title, arm=arm) + told(drawn)
-    draw = partial(figures.intervals, drawn, axis, scale=100 if share else 1)
-    return Drawing(words("figure.by_run", arm=arm), alt, draw)
 
 
 def _between(
@@ -172,6 +163,7 @@ def _between(
                 "n": found_gap.n,
                 "detectable": found_gap.detectable,
                 "detectable_shown": formatter(found_gap.unit)(found_gap.detectable),
+                "reason": found_gap.reason or "",
                 "shown": interval(found_gap.difference, found_gap.low, found_gap.high, show),
             }
 

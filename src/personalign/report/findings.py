@@ -22,6 +22,12 @@ CONDITIONS: tuple[str, ...] = get_args(Condition)
 COLUMNS = tuple(ScoreRow.model_fields)
 MOST_NAMED = 4
 """Of what is missing for one reason, so many are named."""
+NEEDED = {
+    "estimates": {"task", "metric", "arm"},
+    "contrasts": {"task", "metric", "b"},
+    "absent": {"part", "what", "reason"},
+}
+"""Keys without which an entry of the analysis cannot be shown."""
 T = TypeVar("T")
 
 
@@ -178,9 +184,9 @@ def _verifications(path: Path) -> tuple[Verification, ...]:
 
 def _analysis(path: Path) -> dict[str, Any]:
     data = _object(path / "analysis.json")
-    for kind, arm in (("estimates", "arm"), ("contrasts", "b")):
-        for entry in data[kind]:
-            if lacking := {"task", "metric", arm} - set(entry):
+    for kind, keys in NEEDED.items():
+        for entry in data.get(kind, ()) if kind == "absent" else data[kind]:
+            if lacking := keys - set(entry):
                 raise ValueError(f"{kind}: no key {', '.join(sorted(lacking))}")
     return data
 

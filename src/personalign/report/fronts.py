@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from personalign.report.figures import WIDTH, Bar, bar_mark, plain_axes
 from personalign.report.findings import Findings
 from personalign.report.ink import INK, LINE
-from personalign.report.layout import Drawing, Group, arm_name, some, yes
+from personalign.report.layout import Drawing, Group, arm_name, outcome, some, yes
 from personalign.report.tables import Show, table
 from personalign.report.words import Words, number, signed
 
@@ -51,7 +51,7 @@ def tradeoffs(words: Words, found: Findings) -> list[Group]:
 def _title(words: Words, trade: dict[str, Any]) -> str:
     if trade["task"] == trade["metric"]:
         return words("tradeoff.all")
-    return f"{words.name('task', trade['task'])}: {words.name('metric', trade['metric'])}"
+    return outcome(words, trade["task"], trade["metric"])
 
 
 def _arm(label: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from personalign.report.layout import (
     arm_name,
     formatter,
     interval,
+    outcome,
     some,
     told,
     yes,
@@ -50,7 +51,7 @@ def _group(words: Words, found: Findings, task: str, metric: str) -> Group:
         entries = found.analysis.get(part) or ()
         return [e for e in entries if (e["task"], e["metric"]) == (task, metric)]
 
-    title = f"{words.name('task', task)}: {words.name('metric', metric)}"
+    title = outcome(words, task, metric)
     rates = [*_cells(words, found, of("categories")), *_cells(words, found, of("prompt_rates"))]
     return Group(
         title,

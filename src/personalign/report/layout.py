@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from personalign.report import figures
 from personalign.report.figures import Bar, Row
 from personalign.report.ink import RC, pdf, svg
 from personalign.report.tables import Table
@@ -21,6 +23,8 @@ __all__ = [
     "arm_name",
     "formatter",
     "interval",
+    "levels",
+    "outcome",
     "p_value",
     "row",
     "some",
@@ -95,6 +99,26 @@ def formatter(unit: str, difference: bool = False) -> Callable[[Number], str]:
     factor, digits = (100, 1) if unit == "proportion" else (1, 2)
     show = signed if difference else number
     return lambda v: show(None if v is None else factor * v, digits)
+
+
+def outcome(words: Words, task: str, metric: str) -> str:
+    """A metric of a task for people."""
+    return f"{words.name('task', task)}: {words.name('metric', metric)}"
+
+
+def levels(
+    words: Words, title: str, rows: Sequence[dict[str, Any]], label: str, caption: str, alt: str
+) -> Drawing | None:
+    """The values of one outcome with their intervals; the key `label` names each row."""
+    drawn = [
+        row(r[label], r, "value", "low", "high", r["shown"]) for r in rows if r["value"] is not None
+    ]
+    if not drawn:
+        return None
+    share = all(r["unit"] == "proportion" for r in rows)
+    axis = words("axis.percent" if share else "axis.value", title=title)
+    draw = partial(figures.intervals, drawn, axis, scale=100 if share else 1)
+    return Drawing(caption, alt + told(drawn), draw)
 
 
 def arm_name(words: Words, persona: str, condition: str) -> str:

@@ -14,6 +14,8 @@ from personalign.report.layout import (
     arm_name,
     formatter,
     interval,
+    levels,
+    outcome,
     p_value,
     row,
     some,
@@ -42,18 +44,20 @@ def _outcome(words: Words, found: Findings, task: str, metric: str) -> Group:
     def of(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [e for e in entries if (e["task"], e["metric"]) == (task, metric)]
 
-    title = f"{words.name('task', task)}: {words.name('metric', metric)}"
+    title = outcome(words, task, metric)
     order = ["", *found.personas]  # the study's, not the alphabet's
-    levels = [_estimate_row(words, found, e) for e in of(found.estimates)]
-    levels.sort(key=lambda r: order.index(r["persona"]))
+    measured = [_estimate_row(words, found, e) for e in of(found.estimates)]
+    measured.sort(key=lambda r: order.index(r["persona"]))
     compared = [_contrast_row(words, found, c) for c in of(found.contrasts)]
     compared.sort(key=lambda r: order.index(r["persona"]))
     forests = [_forest(words, title, p, [r for r in compared if r["persona"] == p]) for p in order]
+    alt = words("alt.levels", title=title)
+    drawn = levels(words, title, measured, "arm", words("figure.levels"), alt)
     return Group(
         title,
-        some(_levels(words, title, levels), *forests),
+        some(drawn, *forests),
         some(
-            table(words, "estimates", levels, ESTIMATES, words("table.estimates", title=title)),
+            table(words, "estimates", measured, ESTIMATES, words("table.estimates", title=title)),
             table(words, "contrasts", compared, CONTRASTS, words("table.contrasts", title=title)),
         ),
     )
@@ -117,19 +121,6 @@ def _contrast_row(words: Words, found: Findings, c: dict[str, Any]) -> dict[str,
         "reason": c.get("reason") or "",
         "shown": interval(c.get("difference"), c.get("low"), c.get("high"), formatter(unit, True)),
     }
-
-
-def _levels(words: Words, title: str, rows: list[dict[str, Any]]) -> Drawing | None:
-    drawn = [
-        row(r["arm"], r, "value", "low", "high", r["shown"]) for r in rows if r["value"] is not None
-    ]
-    if not drawn:
-        return None
-    share = all(r["unit"] == "proportion" for r in rows)
-    alt = words("alt.levels", title=title) + told(drawn)
-    axis = words("axis.percent" if share else "axis.value", title=title)
-    draw = partial(figures.intervals, drawn, axis, scale=100 if share else 1)
-    return Drawing(words("figure.levels"), alt, draw)
 
 
 def _forest(words: Words, title: str, persona: str, rows: list[dict[str, Any]]) -> Drawing | None:

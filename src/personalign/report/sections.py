@@ -16,7 +16,7 @@ from personalign.report.scales import types
 from personalign.report.traits import traits
 from personalign.report.words import Words
 
-__all__ = ["ALWAYS", "sections"]
+__all__ = ["ALWAYS", "SECTIONS", "sections"]
 
 SECTIONS: Mapping[str, Callable[[Words, Findings], list[Group]]] = {
     "types": types,

@@ -9,7 +9,7 @@ from typing import Any
 from personalign.report import figures
 from personalign.report.figures import Bar, Row
 from personalign.report.findings import Findings
-from personalign.report.layout import Drawing, Group, formatter, interval, p_value, told
+from personalign.report.layout import Drawing, Group, formatter, interval, outcome, p_value, told
 from personalign.report.tables import Show, table
 from personalign.report.words import Words
 
@@ -29,7 +29,7 @@ def traits(words: Words, found: Findings) -> list[Group]:
     for task, metric in dict.fromkeys((f["task"], f["metric"]) for f in every):
         own = [f for f in every if (f["task"], f["metric"]) == (task, metric)]
         show = formatter(_unit(found, task, metric), difference=True)
-        title = f"{words.name('task', task)}: {words.name('metric', metric)}"
+        title = outcome(words, task, metric)
         rows = [row for f in own for row in _rows(words, f, show)]
         shown = table(words, "factorial", rows, SHOWN, words("table.factorial", title=title))
         drawn = tuple(_drawing(words, f, title, show, _unit(found, task, metric)) for f in own)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from personalign.analysis import detectable_proportion
+from personalign.psychometrics.inventory import interview_inventory, statement_inventory
 from personalign.records import Record
-from personalign.study.arms import arms
 from personalign.study.config import StudyConfig
+from personalign.study.evaluations import planned_tasks
 from personalign.study.steps import Study
 
 __all__ = ["DISCORDANCE", "PlannedTask", "plan_of"]
@@ -33,17 +35,36 @@ class PlannedTask(Record):
     detectable_at_40: float | None
 
 
+SIZES: Mapping[str, Callable[[Study], int]] = {
+    "behaviour": lambda study: len(study.measure_scenes),
+    "statements": lambda study: len(study.inventory.items),
+    "ratings": lambda study: len(statement_inventory(study.config.measures.ratings).items),
+    "letters": lambda study: len(study.inventory.items),
+    "interview": lambda study: len(interview_inventory(study.config.measures.interview).items),
+    "social": lambda study: len(study.social_items),
+    "replies": lambda study: len(study.reply_scenes),
+}
+"""How many samples each of a study's own tasks asks an arm."""
+
+
 def plan_of(config: StudyConfig) -> list[PlannedTask]:
-    """Every task of a study. Reads the corpus and the item files, never the model."""
+    """Every task that a study names, Inspect tasks last. Reads the corpus, the item files and the
+    data of Inspect tasks, never the model.
+
+    Raises:
+        InputError: as `Study`, or as `planned_tasks`.
+    """
     study = Study(config, Path("runs") / config.name)
-    sizes = {
-        "behaviour": len(study.measure_scenes),
-        "statements": len(study.inventory.items),
-        "social": len(study.social_items),
-        "replies": len(study.reply_scenes),
-    }
-    count = len(arms(config.personas, config.conditions))
-    return [_planned(task, n, count) for task, n in sizes.items() if n]
+    return [_planned(task, n, len(study.arms)) for task, n in _sizes(study) if n]
+
+
+def _sizes(study: Study) -> Iterator[tuple[str, int]]:
+    measures = study.config.measures
+    yield from ((task, SIZES[task](study)) for task in measures.tasks)
+    if measures.evaluations:
+        for name, task in zip(measures.evaluations, planned_tasks(study), strict=True):
+            size = len(task.dataset)
+            yield name, min(size, measures.evaluation_limit or size)
 
 
 def _planned(task: str, samples: int, count: int) -> PlannedTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ __all__ = ["AdapterCard", "compose", "describe", "find", "merge", "push", "read_
 ADAPTER, MODEL = "adapter_model.safetensors", "model*.safetensors"
 EMBEDDED_ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "logps/chosen_shift", "samples/kl")
-README = "README.md"
+README, CURVES_FILE = "README.md", "curves.png"
 
 
 class AdapterCard(Record):
@@ -145,7 +146,7 @@ def _json(path: Path) -> list[Any]:
 
 
 def _ends(history: Sequence[Mapping[str, float]], name: str) -> tuple[float, float] | None:
-    values = [h[name] for h in history if name in h]
+    values = [h[name] for h in history if math.isfinite(h.get(name, math.nan))]
     return (values[0], values[-1]) if values else None
 
 
@@ -170,7 +171,8 @@ def merge(
 
     Args:
         base: Another name of the same base, such as a local copy's path.
-        strength: How strongly the adapter goes in, 0 to 2.
+        strength: How strongly the adapter goes in, 0 to 2; verdicts are of 1, and are kept only
+            there.
     """
     card = read_card(folder)
     if card.settings.method == "full":
@@ -184,6 +186,10 @@ def merge(
         parts = {f"{card.persona} ({card.weights})": strength}
         settings = card.settings.model_copy(update={"method": "full"})
         update = {"parts": parts, "settings": settings, "weights": weights_hash(work)}
+        if strength != 1:
+            update["verification"] = ()
+        if (folder / CURVES_FILE).exists():
+            shutil.copyfile(folder / CURVES_FILE, work / CURVES_FILE)  # its README shows them
         card.model_copy(update=update).write(work)
     return out
 
@@ -205,6 +211,8 @@ def compose(
     cards = {path: read_card(path) for path in parts}
     if len(cards) < 2:
         raise InputError("composing takes two adapters or more", "name them as FOLDER=WEIGHT")
+    if rank is not None and rank < 1:
+        raise InputError(f"rank {rank} of a composed adapter", "give 1 or more, or none")
     _check_composable(cards)
     first = next(iter(cards.values()))
     local = _load(first, base, "float32")

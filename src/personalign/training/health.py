@@ -7,6 +7,7 @@ therefore there again after a resume.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +69,7 @@ class Check:
 
 
 def _recent(logs: Sequence[Log], name: str, count: int) -> float | None:
-    values = [log[name] for log in logs if name in log][-count:]
+    values = [log[name] for log in logs if name in log and math.isfinite(log[name])][-count:]
     return sum(values) / len(values) if values else None
 
 
@@ -84,7 +85,7 @@ def _stuck(logs: Sequence[Log], steps: int, health: Health) -> tuple[float, floa
 
 
 def _far(logs: Sequence[Log], steps: int, health: Health) -> tuple[float, float] | None:
-    away = logs[-1].get("samples/kl")
+    away = _recent(logs[-1:], "samples/kl", 1)
     return (away, health.max_kl) if away is not None and away > health.max_kl else None
 
 
@@ -110,7 +111,7 @@ CHECKS = (
         "pushing the rejected ones down further, and text degrades",
         "add an nll term (0.1 to 1), raise beta, or lower learning_rate",
         _collapse,
-        lambda s: {"nll": max(0.1, min(1.0, 2 * s.nll))},
+        lambda s: {"nll": max(0.1, s.nll, min(1.0, 2 * s.nll))},
     ),
     Check(
         "reward accuracy stuck",
@@ -147,7 +148,7 @@ CHECKS = (
 
 def repetition(text: str) -> float:
     """Share of a text's word triples that stood there before, 0 to 1 (Welleck et al. 2019,
-    arXiv 1908.04319, section 6.1, "seq-rep-n" with n = 3)."""
+    arXiv 1908.04319, "seq-rep-n" with n = 3)."""
     words = text.split()
     triples = Counter(zip(words, words[1:], words[2:], strict=False))
     total = triples.total()

@@ -116,8 +116,8 @@ def dpo(pairs: PairLogProbs, beta: float) -> Tensor:
 def robust_dpo(pairs: PairLogProbs, beta: float, label_smoothing: float) -> Tensor:
     """DPO, unbiased where a share of the preferences is flipped; it can be negative.
 
-    Chowdhury, Kini & Natarajan 2024, arXiv 2403.00409, section 3 (the paper's ε, in [0, 0.5),
-    is `label_smoothing`; its experiments use 0.1).
+    Chowdhury, Kini & Natarajan 2024, arXiv 2403.00409 (the paper's ε, in [0, 0.5), is
+    `label_smoothing`).
     """
     z = beta * margin(pairs)
     clean, flipped = -logsigmoid(z), -logsigmoid(-z)
@@ -137,7 +137,7 @@ def ipo(pairs: PairLogProbs, beta: float) -> Tensor:
 def hinge(pairs: PairLogProbs, beta: float) -> Tensor:
     """Hinge on the margin: max(0, 1 − β · margin).
 
-    The calibration loss of SLiC (Zhao et al. 2023, arXiv 2305.10425, section 2) on log-ratios,
+    The calibration loss of SLiC (Zhao et al. 2023, arXiv 2305.10425) on log-ratios,
     which RSO calls hinge-norm (Liu et al. 2023, arXiv 2309.06657).
     """
     return relu(1 - beta * margin(pairs))
@@ -147,7 +147,7 @@ def apo_zero(pairs: PairLogProbs, beta: float) -> Tensor:
     """Anchored preference optimisation, zero: the chosen reply up and the rejected one down.
 
     1 − σ(β · chosen ratio) + σ(β · rejected ratio), between 0 and 2 (D'Oosterlinck et al. 2024,
-    arXiv 2408.06266, equation 7).
+    arXiv 2408.06266).
     """
     chosen, rejected = torch.sigmoid(beta * pairs.ratios).unbind(1)
     return 1 - chosen + rejected
@@ -156,7 +156,7 @@ def apo_zero(pairs: PairLogProbs, beta: float) -> Tensor:
 def simpo(pairs: PairLogProbs, beta: float, gamma: float) -> Tensor:
     """Simple preference optimisation: −log σ(β · average preference − γ); it needs no base.
 
-    Meng, Xia & Chen 2024, arXiv 2405.14734, equation 6; β 2.0 to 2.5 and γ 0.5 to 1.6 there.
+    Meng, Xia & Chen 2024, arXiv 2405.14734, equation 6; β 2.0 to 2.5 there.
     """
     return -logsigmoid(beta * average_preference(pairs) - gamma)
 

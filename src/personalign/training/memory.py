@@ -15,7 +15,7 @@ from personalign.training.config import TrainingConfig
 
 __all__ = ["Estimate", "check_memory", "estimate", "free_memory"]
 
-HEAD_CHUNK = 256  # rows of logits at a time, as in models/trees.py
+HEAD_CHUNK = 256  # rows of logits at a time where the head is trained, see models/head.py
 OVERHEAD = 0.6 * 2**30  # the interpreter with torch, transformers and PEFT
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 GIB = 2**30

@@ -90,7 +90,8 @@ def pair_trees(
 
 def with_neutral(data: Sequence[Example], neutral: Sequence[Neutral]) -> list[Example]:
     """The examples, each with one of the neutral replies, in turn."""
-    return [replace(e, neutral=n) for e, n in zip(data, cycle(neutral), strict=False)]
+    in_turn = cycle(list(neutral) or [None])  # `train` refuses examples without one
+    return [replace(e, neutral=n) for e, n in zip(data, in_turn, strict=False)]
 
 
 def collate(batch: Sequence[Example]) -> dict[str, Any]:
@@ -191,8 +192,9 @@ class _Progress(TrainerCallback):
         self.report(state.global_step, state.max_steps)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        write_atomic(folder / COMPLETE, "")
+        if state.is_world_process_zero:  # another process may come here while it still writes
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            write_atomic(folder / COMPLETE, "")
 
 
 def with_lora(model: Any, lora: Lora, seed: int) -> Any:
@@ -275,21 +277,22 @@ def train(
         raise TrainingError("kl is set and there are no neutral prompts", "give some, or set kl: 0")
     check_trackers(settings.report_to)
     torch.manual_seed(settings.seed)
-    model = policy(local, settings)
-    fold(model)
     work = out / "checkpoints"
-    trainer = PreferenceTrainer(
-        settings,
-        local.model.dtype,
-        model=model,
-        args=_arguments(settings, work, local.device.type),
-        train_dataset=list(data),
-        callbacks=[_Progress(progress)],
-    )
-    samples = sampler(local, model, prompts, settings.health, settings.seed)
-    watch = Watch(settings, trainer.change, trainer.note, samples)
-    trainer.add_callback(watch)
+    arguments = _arguments(settings, work, local.device.type)
+    model = policy(local, settings)
     try:
+        fold(model)
+        trainer = PreferenceTrainer(
+            settings,
+            local.model.dtype,
+            model=model,
+            args=arguments,
+            train_dataset=list(data),
+            callbacks=[_Progress(progress)],
+        )
+        samples = sampler(local, model, prompts, settings.health, settings.seed)
+        watch = Watch(settings, trainer.change, trainer.note, samples)
+        trainer.add_callback(watch)
         trainer.remove_callback(_default_printer())
         with devices.main_first():
             checkpoint = _last_complete(work)
@@ -356,7 +359,8 @@ def _arguments(s: TrainingConfig, work: Path, device: str) -> TrainingArguments:
         per_device_train_batch_size=min(s.micro_batch, s.batch_size),
         gradient_accumulation_steps=devices.accumulation(s),
         learning_rate=s.learning_rate,
-        lr_scheduler_type=s.schedule,
+        # transformers' "constant" leaves the warmup out
+        lr_scheduler_type="constant_with_warmup" if s.schedule == "constant" else s.schedule,
         warmup_steps=s.warmup,
         weight_decay=s.weight_decay,
         seed=s.seed,
