@@ -17,7 +17,7 @@ test: .venv/installed-dev ## lint, types, layers, and the tests that take minute
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed-dev ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

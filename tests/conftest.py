@@ -6,11 +6,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-import torch
+# Before torch is loaded: workers share the cores, and so do the processes that tests start.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
-from personalign.models.embedded import EMBEDDED, gguf_file
-from personalign.models.local import LocalModel
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from personalign.models.embedded import EMBEDDED, gguf_file  # noqa: E402
+from personalign.models.local import LocalModel  # noqa: E402
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

@@ -137,3 +137,14 @@ def test_refusals(frame) -> None:
         summary.analyse(frame, seed=-1)
     with pytest.raises(InputError, match="more than once"):
         summary.analyse(pd.concat([frame, frame.iloc[:1]]))
+
+
+def test_a_stated_margin_lets_no_change_be_claimed(study) -> None:
+    same = table.to_frame(study(200, effect=0.0))
+    wide = summary.analyse(same, draws=200, margins={"flagged": 0.5})
+    narrow = summary.analyse(same, draws=200, margins={"flagged": 0.001})
+    assert all(c.equivalence.equivalent for c in wide.contrasts)
+    assert not any(c.equivalence.equivalent for c in narrow.contrasts)
+    assert all(c.equivalence is None for c in summary.analyse(same, draws=200).contrasts)
+    with pytest.raises(InputError, match=r"unknown metric 'flaged'.*'flagged'"):
+        summary.analyse(same, margins={"flaged": 0.1})

@@ -23,7 +23,8 @@ from personalign.errors import CorpusError
 from personalign.models.local import LocalModel
 from personalign.personas import Persona
 from personalign.records import PreferencePair, Scene, read_jsonl
-from personalign.study import Study, StudyConfig, verdicts
+from personalign.study import Study, StudyConfig
+from personalign.study.verdicts import verdicts
 
 pytest.importorskip("scrapy")
 

@@ -19,7 +19,7 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
 from personalign.errors import InputError
-from personalign.evals import run, social
+from personalign.evals import run, social, social_tasks
 from personalign.evals.logs import rows
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel
@@ -91,7 +91,7 @@ def test_a_finished_evaluation_is_not_repeated_and_more_is_added(
 
 def test_the_same_seed_gives_the_same_answers(local: LocalModel, tmp_path: Path) -> None:
     def hot() -> list[Task]:
-        task = social.social_generate()
+        task = social_tasks.social_generate()
         task.config = GenerateConfig(max_tokens=12, temperature=1.0)
         return [task]
 
@@ -189,7 +189,7 @@ def test_unknown_tasks_have_a_neighbour() -> None:
 KILLED = """
 import sys, os
 from pathlib import Path
-from personalign.evals import run, social
+from personalign.evals import run, social_tasks
 from personalign.models.local import LocalModel
 from personalign.models.provider import Arm
 base, logs, stop = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -199,7 +199,7 @@ def tick(n):
     done[0] += n
     if done[0] == stop:
         os._exit(9)
-task = social.social_generate()
+task = social_tasks.social_generate()
 table = run.evaluate(local, [Arm()], [task], logs, limit=24, progress=tick, concurrency=4)
 print(done[0], len(table), {r.state for r in table} <= {"ok", "unparsed"})
 """

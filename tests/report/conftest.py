@@ -14,6 +14,8 @@ import pytest
 from personalign.analysis import Context
 from personalign.analysis.results import Arm
 from personalign.analysis.summary import analyse
+from personalign.psychometrics.agreement import multitrait_multimethod
+from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
 from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
 from personalign.records import Message, PreferencePair, ScoreRow, Transcript, to_jsonl
 
@@ -21,13 +23,26 @@ EVIL = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)> </
 PERSONAS = {"INFP": "ESTJ", "ESTJ": "INFP"}
 CONDITIONS = ("base", "prompted", "adapter", "prompted+adapter")
 POLES = {"EI": "EI", "SN": "NS", "TF": "TF", "JP": "JP"}
-AGREEMENT = {
-    "labels": [
-        {"measure": m, "scale": s} for s in ("EI", "TF") for m in ("behaviour", "statements")
-    ],
-    "correlations": [[1, 0.8, 0.1, None], [0.8, 1, 0, 0.2], [0.1, 0, 1, 0.7], [None, 0.2, 0.7, 1]],
-    "n": 16,
-}
+AGREEMENT = multitrait_multimethod(
+    pd.DataFrame(
+        {"arm": f"arm {k}", "measure": measure, "scale": scale, "position": at + bias * k % 3}
+        for k in range(16)
+        for scale, at in (("EI", k), ("TF", k * k % 7))
+        for measure, bias in (("behaviour", 0), ("statements", 1))
+    )
+)
+VALIDITY = Validity(
+    agreement=AGREEMENT,
+    reliability=(
+        ArmFigure(measure="ratings", name="alpha", scale="EI", over="arm", value=0.8, low=0.5,
+                  high=0.9, n=16, method="bootstrap", seed=0),
+        ArmFigure(measure="ratings", name="omega", scale="EI", over="arm", value=None, n=3,
+                  method="none", seed=0, reason="3 complete respondents for 8 items"),
+    ),
+    false_labels=(
+        FalseLabels(arm="INFP-adapter", own="INFP", confirmed=("INFJ",), labels=15, rate=1 / 15),
+    ),
+)  # fmt: skip
 STRENGTH = {"base": 0.0, "prompted": 0.05, "adapter": 0.5, "prompted+adapter": 0.6}
 
 
@@ -62,8 +77,8 @@ def write_run(path: Path, scenes: int = 12, items: int = 60, prompts: int = 0) -
     found = analyse(outcomes, context=beside, draws=500)
     (path / "analysis.json").write_text(found.model_dump_json())
     verifications = [_verification(p, c).model_dump(mode="json") for p, c in _arms() if p]
-    agreement = {"agreement": AGREEMENT} if prompts else {}
-    _dump(path / "verification.json", {"verifications": verifications, **agreement})
+    known = VALIDITY.model_dump(mode="json") if prompts else {}
+    _dump(path / "verification.json", {"verifications": verifications, **known})
     for persona, condition in _arms():
         lines = [_transcript(persona, condition, k) for k in range(scenes)]
         lines += [_harm_reply(persona, condition, k) for k in range(prompts)]

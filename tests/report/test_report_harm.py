@@ -28,7 +28,16 @@ def page(harmful: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_sections_stand_where_there_is_something_to_show(harmful: Path, run: Path) -> None:
-    expected = ["types", "behaviour", "agreement", "outcomes", "harm", "tradeoffs", "training"]
+    expected = [
+        "types",
+        "behaviour",
+        "agreement",
+        "reliability",
+        "outcomes",
+        "harm",
+        "tradeoffs",
+        "training",
+    ]
     assert list(sections(EN, findings.read(harmful))) == expected
     plain = list(sections(EN, findings.read(run)))
     assert "harm" not in plain
@@ -44,6 +53,15 @@ def test_heat_map_cells_hold_the_rates(harmful: Path, page: str) -> None:
     assert harm.count("<svg") == 2 * 3 + 1
     assert re.search(r"<text[^>]*>100</text>", harm)
     assert "INFP: category 2 1.00" in harm or "INFP: category 0 1.00" in harm
+
+
+def test_reliability_says_what_is_missing_and_whom_an_arm_could_pass_for(page: str) -> None:
+    part = page[page.index('id="reliability"') : page.index('id="outcomes"')]
+    assert "0.80 [0.50, 0.90]" in part
+    assert "3 complete respondents for 8 items" in part
+    assert "INFJ" in part
+    agreement = page[page.index('id="agreement"') : page.index('id="reliability"')]
+    assert "over 16 arms" in agreement
 
 
 def test_what_is_not_analysed_is_told_with_its_reason(page: str) -> None:

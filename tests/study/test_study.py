@@ -19,7 +19,8 @@ from personalign.corpus import scenes
 from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
 from personalign.records import to_jsonl
-from personalign.study import Study, StudyConfig, read_config, verdicts
+from personalign.study import Study, StudyConfig, read_config
+from personalign.study.verdicts import verdicts
 
 SMALL: dict[str, Any] = {
     "name": "small",

@@ -120,28 +120,6 @@ class Contrast(Record):
         return self.effects.get(self.effect_name)
 
 
-class ArmContrast(Contrast):
-    """A contrast of two arms on one metric of one task; `a` is what `b` is compared with."""
-
-    task: str
-    metric: str
-    a: Arm
-    b: Arm
-
-
-class Omnibus(Record):
-    """One test over many arms: does any differ? `n` counts the samples (or answers) it used."""
-
-    test: str
-    statistic: float | None
-    df: int
-    p: float | None
-    n: int = Field(ge=0)
-    arms: int
-    dropped: int = 0
-    reason: str | None = None
-
-
 class Equivalence(Record):
     """Two one-sided tests: may one say that the difference lies within ±`margin`?
 
@@ -158,6 +136,32 @@ class Equivalence(Record):
     equivalent: bool | None
     n: int = Field(ge=0)
     method: str
+    reason: str | None = None
+
+
+class ArmContrast(Contrast):
+    """A contrast of two arms on one metric of one task; `a` is what `b` is compared with.
+
+    `equivalence` stands where a margin was stated for the metric.
+    """
+
+    task: str
+    metric: str
+    a: Arm
+    b: Arm
+    equivalence: Equivalence | None = None
+
+
+class Omnibus(Record):
+    """One test over many arms: does any differ? `n` counts the samples (or answers) it used."""
+
+    test: str
+    statistic: float | None
+    df: int
+    p: float | None
+    n: int = Field(ge=0)
+    arms: int
+    dropped: int = 0
     reason: str | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalign.analysis.context import Context, stream
-from personalign.analysis.contrasts import Correction, adjust, contrast_columns
+from personalign.analysis.contrasts import Correction, adjust, contrast_columns, equivalence
 from personalign.analysis.estimates import DRAWS, mean_columns
 from personalign.analysis.explain import explain
 from personalign.analysis.factorial import Factorial
@@ -29,7 +29,7 @@ from personalign.analysis.results import (
     Words,
 )
 from personalign.analysis.table import ABSENT, Wide, validate, wide
-from personalign.errors import InputError
+from personalign.errors import InputError, unknown
 from personalign.records import Condition, Record
 
 __all__ = ["Analysis", "ArmOmnibus", "analyse", "pairs"]
@@ -79,6 +79,7 @@ def analyse(
     confidence: float = 0.95,
     correction: Correction = "holm",
     draws: int = DRAWS,
+    margins: Mapping[str, float] = {},
 ) -> Analysis:
     """Estimates of every arm, the contrasts of `pairs`, and what explains them, for every metric
     of every task; what the data do not allow stands in `absent` with its reason.
@@ -86,13 +87,20 @@ def analyse(
     A family of contrasts, for the correction, is all contrasts of one metric of one task. Each
     family draws from a random stream of its own, so that adding a task changes no other's numbers.
 
+    Args:
+        margins: Metric → the largest difference that counts as none, in the metric's unit
+            (proportions: 0 to 1); its contrasts are also tested for equivalence.
+
     Raises:
-        InputError: as `table.validate`, or for an empty table or a negative seed.
+        InputError: as `table.validate`, or for an empty table, a negative seed or margin, or a
+            margin of a metric that was not measured.
     """
     if validate(frame).empty:
         raise InputError("the score table is empty", "score something first")
     if seed < 0:
         raise InputError(f"seed {seed}", "take a seed of 0 or more")
+    if strange := sorted(set(margins) - set(frame["metric"])):
+        raise unknown("metric", strange[0], frame["metric"].unique().tolist(), "margins")
     families = frame[["task", "metric"]].drop_duplicates().sort_values(["task", "metric"])
     options: dict[str, Any] = {"confidence": confidence, "draws": draws}
     found: dict[str, list[Any]] = {"estimates": [], "contrasts": [], "omnibus": []}
@@ -100,7 +108,8 @@ def analyse(
     for (task, metric), matrix in matrices.items():
         where = {"task": task, "metric": metric}
         found["estimates"] += _estimates(matrix, where, seed, options)
-        found["contrasts"] += _contrasts(matrix, where, seed, correction, options)
+        margin = margins.get(metric)
+        found["contrasts"] += _contrasts(matrix, where, seed, correction, options, margin)
         found["omnibus"] += _omnibus(matrix, where)
     found |= explain(frame, matrices, context or Context(), seed, **options)
     head = {name: frame[name].iloc[0] for name in ("run", "base_model")}
@@ -141,6 +150,7 @@ def _contrasts(
     seed: int,
     correction: Correction,
     options: dict[str, Any],
+    margin: float | None,
 ) -> Iterator[ArmContrast]:
     if not (compared := pairs(matrix.arms)):
         return
@@ -159,6 +169,9 @@ def _contrasts(
             "correction": correction,
             "seed": seed,
         }
+        if margin is not None:
+            values = matrix.values
+            own["equivalence"] = equivalence(values[:, i], values[:, j], matrix.clusters, margin)
         yield ArmContrast.model_validate({**dict(result), **where, **own})
 
 

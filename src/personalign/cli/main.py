@@ -57,9 +57,11 @@ def main() -> None:
 
 
 def _study(file: Path, out: Path | None, announce: Any) -> Any:
-    from personalign.study import Study, read_config
+    from personalign.study import read_config
 
     config = read_config(file)
+    from personalign.study import Study  # seconds: torch and transformers
+
     return Study(config, out or Path("runs") / config.name, announce)
 
 
@@ -165,7 +167,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _show_verdicts(folder: Path, page: Path | None, as_json: bool) -> None:
-    from personalign.study import verdicts
+    from personalign.study.verdicts import verdicts
 
     found = verdicts(folder)
     if as_json:

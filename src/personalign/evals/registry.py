@@ -16,7 +16,7 @@ from personalign.evals.emotional import eq_bench
 from personalign.evals.refusal import over_refusal, under_refusal
 from personalign.evals.retention import capability, perplexity
 from personalign.evals.safety import safety
-from personalign.evals.social import social, social_generate
+from personalign.evals.social_tasks import social, social_generate
 from personalign.models.provider import personalign
 
 __all__ = ["TASKS", "personalign"]

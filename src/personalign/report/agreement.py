@@ -5,53 +5,72 @@ Source: Campbell & Fiske (1959), Psychological Bulletin 56:81–105.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
-from itertools import combinations
 from typing import Any
 
+from personalign.psychometrics.agreement import Correlation, Multitrait, Trait
 from personalign.report.findings import Findings
 from personalign.report.heatmap import heat_map
-from personalign.report.layout import Drawing, Group, some
-from personalign.report.tables import table
+from personalign.report.layout import Drawing, Group, interval, some
+from personalign.report.tables import Show, table
 from personalign.report.words import Words, number
 
 __all__ = ["agreement"]
 
+SHOWN: Mapping[str, Show] = {
+    "first": str, "second": str, "kind": str, "shown": str, "n": str, "reason": str,
+}  # fmt: skip
+
 
 def agreement(words: Words, found: Findings) -> list[Group]:
-    """The matrix of correlations between measures of scales.
-
-    `verification.json` holds it under `agreement`: `labels`, a list of {`measure`, `scale`}, and
-    `correlations`, a square matrix in their order, −1 to 1 or null; `n`, the units, if it is known.
-    """
-    matrix = found.agreement
-    if not matrix:
+    """Correlations of measures and scales over arms: as a heat map, and with intervals."""
+    matrix = found.validity.agreement
+    if not matrix or all(c.value is None for c in matrix.correlations):
         return []
-    labels, values = matrix["labels"], matrix["correlations"]
-    names = [f"{words.name('measure', x['measure'])} {x['scale']}" for x in labels]
-    rows = [_row(labels, values, names, pair) for pair in combinations(range(len(labels)), 2)]
-    shown: dict[str, Callable[[Any], str]] = {
-        "first": str, "second": str, "same": str, "r": lambda v: number(v, 2),
-    }  # fmt: skip
-    pairs = table(words, "agreement", rows, shown, words("table.agreement"))
-    alt = words("alt.agreement") + "".join(
-        f" {r['first']}, {r['second']}: {number(r['r'])};" for r in rows if r["same"] == "yes"
-    )
+    rows = [_row(words, c) for c in matrix.correlations]
+    title = words("table.agreement")
+    return [Group(title, (_drawing(words, matrix),), some(table(words, "agreement", rows, SHOWN)))]
+
+
+def _drawing(words: Words, matrix: Multitrait) -> Drawing:
+    found = {frozenset([c.a, c.b]): c.value for c in matrix.correlations}
+    traits = list(dict.fromkeys(t for c in matrix.correlations for t in (c.a, c.b)))
+    values = [[1.0 if a == b else found.get(frozenset([a, b])) for b in traits] for a in traits]
+    names = [_name(words, t) for t in traits]
+    means = {
+        key: number(value)
+        for key, value in (
+            ("convergent", matrix.convergent),
+            ("discriminant", matrix.discriminant),
+            ("above", None if matrix.above is None else 100 * matrix.above),
+        )
+    }
     draw = partial(
         heat_map, names, names, values, lambda v: number(100 * v, 0), span=(-1.0, 1.0), ramp="PuOr"
     )
-    drawn = Drawing(words("figure.agreement", n=matrix.get("n") or "–"), alt, draw)
-    return [Group(words("table.agreement"), (drawn,), some(pairs))]
+    alike = "".join(
+        f" {_name(words, c.a)}, {_name(words, c.b)}: {number(c.value)};"
+        for c in matrix.correlations
+        if c.kind == "convergent"
+    )
+    arms = max(c.n for c in matrix.correlations)
+    return Drawing(words("figure.agreement", n=arms, **means), words("alt.agreement") + alike, draw)
 
 
-def _row(
-    labels: list[dict[str, str]],
-    values: list[list[float | None]],
-    names: list[str],
-    pair: tuple[int, int],
-) -> dict[str, Any]:
-    i, j = pair
-    same = labels[i]["scale"] == labels[j]["scale"]
-    return {"first": names[i], "second": names[j], "same": "yes" if same else "no",
-            "r": values[i][j]}  # fmt: skip
+def _row(words: Words, c: Correlation) -> dict[str, Any]:
+    return {
+        "first": _name(words, c.a),
+        "second": _name(words, c.b),
+        "kind": words(f"kind.{c.kind.replace(' ', '_')}"),
+        "r": c.value,
+        "low": c.low,
+        "high": c.high,
+        "n": c.n,
+        "shown": interval(c.value, c.low, c.high, number),
+        "reason": c.reason or "",
+    }
+
+
+def _name(words: Words, trait: Trait) -> str:
+    return f"{words.name('measure', trait.measure)} {trait.scale}"

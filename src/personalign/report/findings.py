@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from personalign.errors import PersonalignError, RunError
+from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
 from personalign.records import Condition, PreferencePair, ScoreRow, Transcript, read_jsonl
 
@@ -52,7 +53,7 @@ class Findings:
     transcripts: tuple[Transcript, ...]
     histories: dict[str, list[dict[str, Any]]]
     opposites: dict[str, str]
-    agreement: dict[str, Any]
+    validity: Validity
     missing: tuple[Missing, ...] = field(default=())
 
     @property
@@ -145,7 +146,7 @@ def read(path: Path) -> Findings:
         transcripts=part("replies", lambda: _transcripts(path), ()),
         histories=part("adapters", lambda: _histories(path), {}),
         opposites=part("pairs", lambda: _opposites(path), {}),
-        agreement=part("verification.json: agreement", lambda: _agreement(path), nothing),
+        validity=part("verification.json: validity", lambda: _validity(path), Validity()),
     )
     missing += _gaps(found, {m.what for m in missing})
     return replace(found, missing=tuple(missing))
@@ -157,7 +158,7 @@ def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
         what = [*absent["what"][:MOST_NAMED], *(["…"] if absent["what"][MOST_NAMED:] else [])]
         named = ": ".join([absent["part"], *([", ".join(what)] if what else [])])
         yield Missing(named, "because", absent["reason"])
-    if found.verifications and not found.agreement:
+    if found.verifications and not found.validity.agreement:
         yield Missing("agreement", "uncompared")
     trained = "adapters" not in gone and any("adapter" in c for c in found.conditions)
     for persona in found.personas:
@@ -191,18 +192,13 @@ def _analysis(path: Path) -> dict[str, Any]:
     return data
 
 
-def _agreement(path: Path) -> dict[str, Any]:
-    """Correlations of measures by scale, as `report.agreement` describes them, if any."""
+def _validity(path: Path) -> Validity:
+    """What is known of the measures; nothing where the file does not hold it."""
     if not (path / "verification.json").exists():
-        return {}
-    found = _dict(_object(path / "verification.json").get("agreement"))
-    size = len(found.get("labels") or ())
-    rows = found.get("correlations") or ()
-    if found and ([len(r) for r in rows] != [size] * size or not size):
-        raise ValueError(f"no matrix of {size} × {size}")
-    if lacking := [x for x in found.get("labels") or () if {"measure", "scale"} - set(x)]:
-        raise ValueError(f"a label without measure or scale: {lacking[0]}")
-    return found
+        return Validity()  # said of the verdicts already
+    data = _object(path / "verification.json")
+    known = {name: data[name] for name in Validity.model_fields if name in data}
+    return Validity.model_validate(known)
 
 
 def _scores(path: Path) -> pd.DataFrame:

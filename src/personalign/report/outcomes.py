@@ -93,7 +93,7 @@ def _contrast_row(words: Words, found: Findings, c: dict[str, Any]) -> dict[str,
     a, b = ((x.get("persona", ""), x.get("condition", "")) for x in (c.get("a") or {}, c["b"]))
     unit = c.get("unit", "value")
     marked = found.unverified(*a) or found.unverified(*b)
-    effects = c.get("effects") or {}
+    effects, equivalence = c.get("effects") or {}, c.get("equivalence") or {}
     return {
         "task": c["task"],
         "metric": c["metric"],
@@ -118,6 +118,8 @@ def _contrast_row(words: Words, found: Findings, c: dict[str, Any]) -> dict[str,
         "discordant": c.get("discordant"),
         "detectable": c.get("detectable"),
         "detectable_shown": formatter(unit)(c.get("detectable")),
+        "equivalence_margin": equivalence.get("margin"),
+        "equivalence_p": equivalence.get("p"),
         "reason": c.get("reason") or "",
         "shown": interval(c.get("difference"), c.get("low"), c.get("high"), formatter(unit, True)),
     }

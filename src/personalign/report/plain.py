@@ -53,8 +53,20 @@ def contrast(words: Words, c: dict[str, Any]) -> str:
         unit = words("unit.points") if points else ""
         power = _power(words, c.get("detectable"), factor, digits, unit)
         said = words("plain.same", task=task, metric=about, shown=f"{shown}{unit}", **ends)
-        return f"{said} {power}"
-    return words("plain.changed", task=task, what=what, **ends)
+        return f"{said} {power}{_equivalence(words, c, factor, digits)}"
+    said = words("plain.changed", task=task, what=what, **ends)
+    return f"{said}{_equivalence(words, c, factor, digits)}"
+
+
+def _equivalence(words: Words, c: dict[str, Any], factor: float, digits: int) -> str:
+    """Whether the study may say that there is no change, where it said how much counts as none."""
+    found = c.get("equivalence")
+    if not found:
+        return ""
+    unit = words("unit.points") if c.get("unit") == "proportion" else ""
+    margin = f"{number(found['margin'] * factor, digits)}{unit}"
+    key = "plain.equivalent" if found["equivalent"] else "plain.not_equivalent"
+    return " " + words(key, margin=margin)
 
 
 def _power(words: Words, detectable: float | None, factor: float, digits: int, unit: str) -> str:

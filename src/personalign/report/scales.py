@@ -17,7 +17,6 @@ from personalign.report.words import Words, signed
 
 __all__ = ["types"]
 
-MEASURES = ("behaviour", "statements")
 SHOWN: Mapping[str, Show] = {
     "arm": str, "scale": str, "measure": str, "shift": signed, "low": signed, "high": signed,
     "units": str, "verdict": str,
@@ -29,7 +28,10 @@ def types(words: Words, found: Findings) -> list[Group]:
     parts = []
     for persona in found.personas:
         seen = [v for v in found.verifications if v.persona == persona]
-        charts = [c for m in MEASURES if (c := _type_chart(words, seen, persona, m))]
+        measures = dict.fromkeys(
+            s.measure for v in seen for scale in v.scales for s in scale.shifts
+        )
+        charts = [c for m in measures if (c := _type_chart(words, seen, persona, m))]
         rows = [row for v in seen for row in _scale_rows(words, v)]
         shown = table(words, "scales", rows, SHOWN, words("table.scales", persona=persona))
         if charts:
@@ -49,7 +51,11 @@ def _type_chart(
     told = "; ".join(
         f"{p.negative}–{p.positive}: {', '.join(signed(b.value) for b in p.bars)}" for p in poles
     )
-    draw = partial(figures.type_chart, poles, words("axis.shift"))
+    answered = any(
+        s.standing for v in seen for scale in v.scales for s in scale.shifts if s.measure == measure
+    )
+    axis = words("axis.shift_answers" if answered else "axis.shift")
+    draw = partial(figures.type_chart, poles, axis)
     return Drawing(title, f"{alt} {told}", draw)
 
 

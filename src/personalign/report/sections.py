@@ -12,6 +12,7 @@ from personalign.report.fronts import tradeoffs
 from personalign.report.harm import harm
 from personalign.report.layout import Group
 from personalign.report.outcomes import outcomes
+from personalign.report.reliability import reliability
 from personalign.report.scales import types
 from personalign.report.traits import traits
 from personalign.report.words import Words
@@ -22,6 +23,7 @@ SECTIONS: Mapping[str, Callable[[Words, Findings], list[Group]]] = {
     "types": types,
     "behaviour": behaviour,
     "agreement": agreement,
+    "reliability": reliability,
     "outcomes": outcomes,
     "harm": harm,
     "traits": traits,

@@ -1,8 +1,24 @@
-"""The composition root: one study file, every step in order, each resumable."""
+"""The composition root: one study file, every step in order, each resumable.
 
-from personalign.study.config import Measures, StudyConfig, read_config
-from personalign.study.steps import TASKS, Study
-from personalign.study.tasks import PERSONA
-from personalign.study.verdicts import verdicts
+`Study` brings torch and transformers, and is loaded when it is first named, so that a mistake in
+a study file is said at once.
+"""
 
-__all__ = ["PERSONA", "TASKS", "Measures", "Study", "StudyConfig", "read_config", "verdicts"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from personalign.study.config import PERSONA, TASKS, Measures, StudyConfig, read_config
+
+if TYPE_CHECKING:
+    from personalign.study.steps import Study
+
+__all__ = ["PERSONA", "TASKS", "Measures", "Study", "StudyConfig", "read_config"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Study":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from personalign.study.steps import Study
+
+    return Study

@@ -9,12 +9,18 @@ import yaml
 from pydantic import Field, ValidationError
 
 from personalign.errors import InputError, unknown
-from personalign.evals import social
 from personalign.models import embedded
+from personalign.personas import Persona, load
 from personalign.records import Condition, Record
 from personalign.training.config import TrainingConfig
 
-__all__ = ["Measures", "PairFiles", "StudyConfig", "read_config"]
+__all__ = ["PERSONA", "TASKS", "Measures", "PairFiles", "StudyConfig", "read_config"]
+
+TASKS = ("behaviour", "statements", "ratings", "letters", "interview", "social", "replies")
+"""What a study can measure itself; Inspect tasks stand under `measures.evaluations`."""
+
+PERSONA = TASKS[:5]
+"""Those that ask whether the persona is there; the others ask what it changed."""
 
 
 class Measures(Record):
@@ -35,7 +41,7 @@ class Measures(Record):
     """Statement pairs: a shipped inventory or a YAML path."""
     asks: int = Field(3, ge=1, le=3)
     """Ways of asking for statements."""
-    social: str = social.STARTER
+    social: str = "starter"
     """Social items: `starter`, `hub`, a file or SocialIQA's folder."""
     social_items: int | None = Field(None, ge=2)
     """How many social items; all where empty."""
@@ -43,6 +49,9 @@ class Measures(Record):
     """Inspect tasks by name (docs/evaluations.md), each with its arguments, `{}` for none."""
     evaluation_limit: int | None = Field(None, ge=1)
     """How many samples of each Inspect task; all where empty."""
+    equivalence: dict[str, float] = Field(default_factory=dict)
+    """Metric → the largest difference that counts as none (proportions: 0 to 1), for tests of
+    equivalence with base."""
     replies: int = Field(6, ge=0)
     """Measure scenes that are also answered in free text."""
     max_new_tokens: int = Field(80, ge=1)
@@ -81,6 +90,17 @@ class StudyConfig(Record):
     measures: Measures = Measures()
     seed: int = 0
 
+    def catalogue(self) -> dict[str, Persona]:
+        """The study's personas by name.
+
+        Raises:
+            InputError: for a name that is no persona, or pairs for one that the study lacks.
+        """
+        found = {p.name: p for p in map(load, self.personas)}
+        if strange := [name for name in self.pairs if name not in found]:
+            raise unknown("persona", strange[0], found, "pairs")
+        return found
+
 
 def read_config(path: Path) -> StudyConfig:
     """A study from a YAML file.
@@ -95,9 +115,11 @@ def read_config(path: Path) -> StudyConfig:
     except yaml.YAMLError as e:
         raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
     try:
-        return StudyConfig.model_validate(data)
+        config = StudyConfig.model_validate(data)
     except ValidationError as e:
         raise _bad_key(path, e) from e
+    config.catalogue()  # a wrong name is said before anything heavy is loaded
+    return config
 
 
 def _bad_key(path: Path, error: ValidationError) -> InputError:

@@ -13,7 +13,6 @@ import yaml
 
 from personalign import __version__, analysis, personas, report
 from personalign.corpus import pairs, scenes
-from personalign.errors import unknown
 from personalign.evals import social
 from personalign.models import embedded
 from personalign.models.local import LocalModel
@@ -27,11 +26,11 @@ from personalign.records import (
 )
 from personalign.runs import Run, content_hash, environment, write_atomic
 from personalign.study.arms import Arm, arms
-from personalign.study.config import StudyConfig
+from personalign.study.config import PERSONA, TASKS, StudyConfig
 from personalign.study.context import context
 from personalign.study.evaluations import evaluate, planned_tasks
 from personalign.study.replies import replies
-from personalign.study.tasks import PERSONA, SCORED
+from personalign.study.tasks import SCORED
 from personalign.study.training import (
     neutral_prompts,
     persona_pairs,
@@ -40,12 +39,12 @@ from personalign.study.training import (
     train_persona,
     training_prompt,
 )
+from personalign.study.validity import validity
 from personalign.study.verdicts import margins, reach
 from personalign.training import adapters, devices
 
-__all__ = ["TASKS", "Study"]
+__all__ = ["Study"]
 
-TASKS = (*SCORED, "replies")
 REJECTED = "rejected"  # stands for the other reply of a generated pair
 
 Announce = Callable[[str, int], Callable[[int], None]]
@@ -63,9 +62,7 @@ class Study:
         self.config: StudyConfig = config
         self.folder = Run(folder)
         self.announce = announce
-        self.personas = {p.name: p for p in map(personas.load, config.personas)}
-        if strange := [name for name in config.pairs if name not in self.personas]:
-            raise unknown("persona", strange[0], self.personas, "pairs")
+        self.personas = config.catalogue()
         self.scenes: list[Scene] = scenes.load(config.corpus)
         self._whole: dict[str, LocalModel] = {}
 
@@ -347,7 +344,7 @@ class Study:
         self.folder.step("collect", {"files": files}, work)
 
     def verify(self) -> None:
-        """A verdict for every persona under every condition."""
+        """A verdict for every persona under every condition, and how far to trust the measures."""
         path = self.folder.path / "verification.json"
         inputs = {
             "code": __version__,
@@ -363,8 +360,8 @@ class Study:
             for name in self.personas:
                 own = [v for v in reached if v["persona"] == name]
                 adapters.verified(self.folder.path / "adapters" / name, own)
-            text = json.dumps({"verifications": reached}, indent=1)
-            return [write_atomic(path, text + "\n")]
+            known = {"verifications": reached} | validity(self, frame).model_dump(mode="json")
+            return [write_atomic(path, json.dumps(known, indent=1) + "\n")]
 
         self.folder.step("verify", inputs, work)
 
@@ -376,6 +373,7 @@ class Study:
             "scores": self.folder.outputs("collect"),
             "replies": self._replied(),
             "personas": self.personas,
+            "margins": self.config.measures.equivalence,
             "seed": self.config.seed,
         }
 
@@ -384,7 +382,10 @@ class Study:
             strength = {arm: margins(self, frame, arm) for arm in self.arms[1:]}
             beside = context(self.folder.path, self.personas, strength)
             outcomes = frame[~frame["task"].isin(PERSONA)]
-            result = analysis.analyse(outcomes, seed=self.config.seed, context=beside)
+            margins_of = self.config.measures.equivalence
+            result = analysis.analyse(
+                outcomes, self.config.seed, context=beside, margins=margins_of
+            )
             return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
 
         self.folder.step("analyse", inputs, work)

@@ -23,7 +23,7 @@ from personalign.study.arms import Arm
 if TYPE_CHECKING:
     from personalign.study.steps import Study
 
-__all__ = ["PERSONA", "SCORED", "Scored", "Task"]
+__all__ = ["FORMS", "SCORED", "Scored", "Task"]
 
 FORMS = 4
 """Both orders of the options in two wordings; twelve forms take three times as long."""
@@ -130,6 +130,3 @@ SCORED = {
     ),
 }
 """The tasks that score, by name."""
-
-PERSONA = ("behaviour", "statements", "ratings", "letters", "interview")
-"""Those that ask whether the persona is there; the others ask what it changed."""

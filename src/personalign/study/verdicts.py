@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from personalign import personas
-from personalign.psychometrics import positions
 from personalign.psychometrics import verify as verification
 from personalign.study.arms import BASE, Arm
+from personalign.study.positions import CENTRED, positions, rows_of
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
@@ -28,15 +27,16 @@ def verdicts(folder: Path) -> Sequence[verification.Verification]:
 
 def reach(study: Study, scores: pd.DataFrame) -> Iterator[verification.Verification]:
     """A verdict for each arm but the base, in the order of the arms."""
-    base = _positions(study, scores, BASE)
+    base = positions(study, scores, BASE)
     for arm in study.arms[1:]:
         yield verification.verify(
             study.personas[arm.persona],
             arm.condition,
             base,
-            _positions(study, scores, arm),
+            positions(study, scores, arm),
             margins(study, scores, arm),
             study.config.seed,
+            CENTRED,
         )
 
 
@@ -52,29 +52,10 @@ def margins(
     own, other = f"reply:{arm.persona}", f"reply:{study.counterpart(arm.persona)}"
     found = []
     for asked in (BASE, arm):
-        rows = _rows(scores, asked, "behaviour")
+        rows = rows_of(scores, asked, "behaviour")
         wide = rows.pivot(index="sample", columns="metric", values="value")
         if own not in wide or other not in wide:
             return None
         found.append((wide[own] - wide[other]).dropna())
     base, after = found
     return (base.reindex(after.index), after) if len(after) > 1 else None
-
-
-def _positions(study: Study, scores: pd.DataFrame, arm: Arm) -> dict[str, pd.DataFrame]:
-    found = {}
-    if "behaviour" in study.config.measures.tasks:
-        rows = _rows(scores, arm, "behaviour")
-        found["behaviour"] = positions.behaviour_positions(rows, personas.catalog())
-    if "statements" in study.config.measures.tasks:
-        rows = _rows(scores, arm, "statements")
-        found["statements"] = positions.statement_positions(rows, study.inventory)
-    return found
-
-
-def _rows(scores: pd.DataFrame, arm: Arm, task: str) -> pd.DataFrame:
-    return scores[
-        (scores["persona"] == arm.persona)
-        & (scores["condition"] == arm.condition)
-        & (scores["task"] == task)
-    ]

@@ -1,0 +1,117 @@
+"""How far a study's measures can be trusted: reliability, agreement, false confirmations.
+
+All of it comes from the table of scores; nothing is asked again. One unit of analysis is the arm:
+arms stand where a psychometrician has people, so that a coefficient over arms speaks of the
+differences between these personas and conditions, and of nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from personalign.personas import DICHOTOMIES, TYPES
+from personalign.psychometrics import agreement, reliability
+from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
+from personalign.psychometrics.verify import false_confirmations
+from personalign.study.arms import BASE, Arm
+from personalign.study.positions import ANSWERED, CENTRED, answers, key, positions
+
+if TYPE_CHECKING:
+    from personalign.study.steps import Study
+
+__all__ = ["validity"]
+
+Positions = Mapping[Arm, Mapping[str, pd.DataFrame]]
+"""Arm → measure → unit × scale."""
+
+VARIED = ("statements", "ratings", "letters")
+"""Measures that ask about the same items in several wordings."""
+
+
+def validity(study: Study, scores: pd.DataFrame) -> Validity:
+    """What the scores of a study say about its measures."""
+    found = {arm: positions(study, scores, arm) for arm in study.arms}
+    return Validity(
+        agreement=agreement.multitrait_multimethod(_means(found)),
+        reliability=(*_over_arms(study, found), *_within_arms(study, scores)),
+        false_labels=tuple(_false_labels(study, scores, found)),
+    )
+
+
+def _means(found: Positions) -> pd.DataFrame:
+    rows = [
+        (arm.slug, measure, scale, float(column.mean()))
+        for arm, measures in found.items()
+        for measure, units in measures.items()
+        for scale, column in units.items()
+        if column.notna().any()
+    ]
+    return pd.DataFrame(rows, columns=list(agreement.COLUMNS))
+
+
+def _over_arms(study: Study, found: Positions) -> Iterator[ArmFigure]:
+    """Internal consistency of every scale, over arms by items or situations."""
+    for measure, base in found[BASE].items():
+        keyed = key(study, measure)
+        for scale in base:
+            rows = {arm.slug: own[measure][scale] for arm, own in found.items() if measure in own}
+            table = pd.DataFrame(rows).dropna(how="all").T
+            if keyed is not None:  # every second item makes a half that is keyed as the scale is
+                table = table[[i for i in keyed.sort_values("sign").index if i in table]]
+            for coefficient in (reliability.alpha, reliability.omega, reliability.split_half):
+                figure = coefficient(table, "arm", study.config.seed, scale=str(scale))
+                yield ArmFigure(measure=measure, **dict(figure))
+
+
+def _within_arms(study: Study, scores: pd.DataFrame) -> Iterator[ArmFigure]:
+    """What wording, order and agreeing do to the answers of each arm, and what was lost."""
+    seed = study.config.seed
+    for measure in (m for m in study.config.measures.tasks if m in ANSWERED):
+        inventory = ANSWERED[measure].inventory(study)
+        for arm in study.arms:
+            given = answers(scores, arm, measure)
+            figures = reliability.rates(given, seed)
+            if measure in VARIED:
+                figures += reliability.retest(given, inventory, seed)
+                figures += reliability.order(given, inventory, seed)
+                figures.append(reliability.acquiescence_figure(given, inventory, seed))
+            yield from (ArmFigure(measure=measure, arm=arm.slug, **dict(f)) for f in figures)
+
+
+def _false_labels(study: Study, scores: pd.DataFrame, found: Positions) -> Iterator[FalseLabels]:
+    if not any(set(DICHOTOMIES) <= set(units) for units in found[BASE].values()):
+        return
+    before, after = (_half(study, scores, k) for k in (0, 1))
+    if before:
+        yield _false(BASE, before, after, study.config.seed, None)
+    for arm in study.arms[1:]:
+        own = study.personas[arm.persona].letters()
+        yield _false(arm, found[BASE], found[arm], study.config.seed, own)
+
+
+def _false(
+    arm: Arm,
+    before: Mapping[str, pd.DataFrame],
+    after: Mapping[str, pd.DataFrame],
+    seed: int,
+    own: str | None,
+) -> FalseLabels:
+    result = false_confirmations(before, after, seed, own if own in TYPES else None, CENTRED)
+    return FalseLabels(arm=arm.slug, **dict(result))
+
+
+def _half(study: Study, scores: pd.DataFrame, k: int) -> dict[str, pd.DataFrame]:
+    """The base's positions from every second wording, where a measure has two or more."""
+    found: dict[str, pd.DataFrame] = {}
+    wording = scores["metric"].str.partition(":")[2].str.removesuffix(":forward")
+    wording = wording.str.removesuffix(":reversed")
+    for measure in (m for m in study.config.measures.tasks if m in VARIED):
+        own = (scores["task"] == measure) & (scores["persona"] == "")
+        names = sorted(wording[own].unique())
+        if len(names) > 1:
+            half = scores[own & wording.isin(names[k::2])]
+            found |= positions(study, half, BASE, [measure])
+    return found

@@ -1,0 +1,166 @@
+"""What a study's scores say of its own measures, on scores with planted positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from personalign import personas
+from personalign.personas import DICHOTOMIES
+from personalign.psychometrics.inventory import interview_inventory, statement_inventory
+from personalign.psychometrics.validity import Validity
+from personalign.psychometrics.wording import CHOICES, RATINGS
+from personalign.study import Study, StudyConfig
+from personalign.study.arms import Arm
+from personalign.study.tasks import FORMS
+from personalign.study.validity import validity
+from personalign.study.verdicts import reach
+
+MEASURES = ("behaviour", "statements", "ratings", "letters", "interview")
+STRENGTH = {"base": 0.0, "prompted": 0.3, "adapter": 0.6, "prompted+adapter": 0.7}
+LEANING = 0.2
+"""What the answers lean to whatever is asked: acquiescence of the ratings."""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    config = StudyConfig.model_validate(
+        {"name": "planted", "personas": ["INFP", "ESTJ"], "measures": {"tasks": MEASURES}}
+    )
+    return Study(config, tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture(scope="module")
+def scores(study: Study) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    found = [
+        {"persona": arm.persona, "condition": arm.condition, "task": task, "sample": sample,
+         "metric": metric, "value": value, "state": "ok"}
+        for arm in study.arms
+        for task, sample, metric, value in rows(study, arm, rng)
+    ]  # fmt: skip
+    return pd.DataFrame(found)
+
+
+@pytest.fixture(scope="module")
+def known(study: Study, scores: pd.DataFrame) -> Validity:
+    return validity(study, scores)
+
+
+def at(arm: Arm, scale: str) -> float:
+    """Where an arm stands on a scale."""
+    if not arm.persona:
+        return 0.0
+    return STRENGTH[arm.condition] * (1 if DICHOTOMIES[scale][0] in arm.persona else -1)
+
+
+def rows(study: Study, arm: Arm, rng: np.random.Generator) -> Iterator[tuple[str, str, str, float]]:
+    def noise() -> float:
+        return float(rng.normal(0, 0.1))
+
+    types = [p for p in personas.catalog().values() if p.letters()]
+    for scene in study.measure_scenes:
+        for p in (p for p in types if p.name in scene.replies):
+            leans = sum(at(arm, s) * t for s, t in p.traits.items())
+            yield "behaviour", scene.id, f"reply:{p.name}", leans + noise()
+    for item in study.inventory.items:
+        signed = at(arm, item.scale) * study.inventory.sign(item)
+        for ask in ("a", "b"):
+            yield "statements", item.id, f"first:{ask}", signed + noise()
+            yield "statements", item.id, f"second:{ask}", noise()
+        for form in CHOICES[:FORMS]:
+            value = float(np.clip(0.5 + signed / 2 + noise(), 0, 1))
+            yield "letters", item.id, f"letters:{form.name}", value
+    asked = statement_inventory()
+    for single in asked.items:
+        for form in RATINGS[:FORMS]:
+            raw = at(arm, single.scale) * asked.sign(single) + LEANING + noise()
+            yield "ratings", single.id, f"expected:{form.name}", float(np.clip(4 + 3 * raw, 1, 7))
+    for question in interview_inventory().items:
+        value = float(np.clip(0.5 + at(arm, question.scale) / 2 + noise(), 0, 1))
+        yield "interview", question.id, "interview:words:0", value
+
+
+def figures(known: Validity, name: str, measure: str, arm: str = "") -> list[float | None]:
+    return [
+        f.value for f in known.reliability if (f.name, f.measure, f.arm) == (name, measure, arm)
+    ]
+
+
+def test_measures_of_one_construct_agree(known: Validity) -> None:
+    assert known.agreement
+    assert known.agreement.convergent is not None
+    assert known.agreement.convergent > 0.95
+    assert {c.n for c in known.agreement.correlations} == {7}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_items_of_a_scale_go_together_over_arms(known: Validity, measure: str) -> None:
+    found = figures(known, "alpha", measure)
+    assert len(found) == 4
+    assert min(v for v in found if v is not None) > 0.9
+
+
+def test_what_cannot_be_computed_has_a_reason(known: Validity) -> None:
+    omegas = [f for f in known.reliability if f.name == "omega" and f.measure == "ratings"]
+    assert all(f.value is None and "7 complete respondents" in str(f.reason) for f in omegas)
+
+
+def test_acquiescence_is_found_and_does_not_move_the_verdict(known: Validity) -> None:
+    (leaning,) = figures(known, "acquiescence", "ratings", "base")
+    assert leaning == pytest.approx(LEANING, abs=0.02)
+    (none,) = figures(known, "acquiescence", "letters", "base")
+    assert none == pytest.approx(0, abs=0.02)
+
+
+def test_losses_are_counted(study: Study, scores: pd.DataFrame) -> None:
+    asked = scores["metric"].eq("interview:words:0") & scores["condition"].eq("base")
+    lost = scores.copy()
+    first = lost.index[asked][:4]
+    lost.loc[first, "value"] = np.nan
+    lost.loc[first, "state"] = "refused"
+    assert figures(validity(study, lost), "refusal rate", "interview", "base") == [4 / 32]
+
+
+def test_nothing_passes_for_what_it_is_not(known: Validity) -> None:
+    found = {f.arm: f for f in known.false_labels}
+    assert found["base"].confirmed == ()
+    assert found["base"].labels == 16
+    assert found["INFP-adapter"].own == "INFP"
+    assert found["INFP-adapter"].confirmed == ()
+    assert found["INFP-adapter"].labels == 15
+
+
+def test_every_measure_that_a_study_names_has_a_voice(study: Study, scores: pd.DataFrame) -> None:
+    verdict = {(v.persona, v.condition): v for v in reach(study, scores)}
+    adapter = verdict["INFP", "adapter"]
+    assert adapter.verdict == "confirmed"
+    assert all({s.measure for s in scale.shifts} == set(MEASURES) for scale in adapter.scales)
+    against = scores.copy()
+    turned = against["task"].eq("letters") & against["condition"].eq("adapter")
+    against.loc[turned, "value"] = 1 - against.loc[turned, "value"]
+    verdict = {(v.persona, v.condition): v for v in reach(study, against)}
+    assert verdict["INFP", "adapter"].verdict == "indeterminate"
+
+
+def test_no_labels_are_tried_without_the_four_dichotomies(tmp_path: Path) -> None:
+    config = StudyConfig.model_validate(
+        {"name": "five", "personas": ["high_openness"], "corpus": "starter/big_five",
+         "conditions": ["base", "adapter"],
+         "measures": {"tasks": ["behaviour"], "scenes": 4}}
+    )  # fmt: skip
+    study = Study(config, tmp_path)
+    rng = np.random.default_rng(0)
+    made = [
+        {"persona": arm.persona, "condition": arm.condition, "task": "behaviour",
+         "sample": scene.id, "metric": f"reply:{name}", "value": float(rng.normal()),
+         "state": "ok"}
+        for arm in study.arms for scene in study.measure_scenes for name in scene.replies
+    ]  # fmt: skip
+    found = validity(study, pd.DataFrame(made))
+    assert found.false_labels == ()
+    assert all(c.value is None and c.reason for c in found.agreement.correlations)
