@@ -37,6 +37,7 @@ app.command("report")(report.report)
 study_app.command("plan")(report.plan)
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
+MARKS = {"confirmed": "+", "indeterminate": "?", "contradicted": "-"}
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
 
 
@@ -60,8 +61,10 @@ def _study(file: Path, out: Path | None, announce: Any) -> Any:
     from personalign.study import read_config
 
     config = read_config(file)
-    from personalign.study import Study  # seconds: torch and transformers
+    tick = announce("load libraries", 1)
+    from personalign.study import Study
 
+    tick(1)
     return Study(config, out or Path("runs") / config.name, announce)
 
 
@@ -176,13 +179,14 @@ def _show_verdicts(folder: Path, page: Path | None, as_json: bool) -> None:
         return
     rows = []
     for v in found:
-        letters = " ".join(f"{s.target}:{s.verdict}" for s in v.scales)
+        letters = " ".join(f"{s.target}{MARKS[s.verdict]}" for s in v.scales)
         prefers = f"{v.margin.preferred[0]:.0%}" if v.margin else ""
         moved = f"{v.margin.moved[0]:.0%}" if v.margin and v.margin.moved else ""
         rows.append([v.persona, v.condition, v.verdict, letters, moved, prefers])
     table(["persona", "condition", "verdict", "scales", "moved", "prefers own reply"], rows)
+    print(f"\nscales: {', '.join(f'{mark} {verdict}' for verdict, mark in MARKS.items())}")
     if page:
-        print(f"\nreport: {page}")
+        print(f"report: {page}")
 
 
 def _show_analysis(folder: Path, as_json: bool) -> None:
@@ -194,8 +198,8 @@ def _show_analysis(folder: Path, as_json: bool) -> None:
         [
             c["task"],
             c["metric"],
-            c["a"],
-            c["b"],
+            _arm(c["b"]),
+            _arm(c["a"]),
             _signed(c["difference"]),
             _interval(c),
             c["p_adjusted"],
@@ -203,6 +207,10 @@ def _show_analysis(folder: Path, as_json: bool) -> None:
         for c in data["contrasts"]
     ]
     table(["task", "metric", "arm", "against", "difference", "95 %", "p (Holm)"], rows)
+
+
+def _arm(arm: dict[str, str]) -> str:
+    return f"{arm['persona']} {arm['condition']}".strip()
 
 
 def _signed(value: float | None) -> str:

@@ -68,7 +68,9 @@ def table(head: list[str], rows: list[list[Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*head, box=None, show_header=any(head))
+    table = Table(box=None, show_header=any(head))
+    for name in head:
+        table.add_column(name, overflow="fold")  # a name that is cut is another name
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     Console().print(table)
