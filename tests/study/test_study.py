@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from personalign.corpus import scenes
 from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
-from personalign.records import to_jsonl
+from personalign.records import Transcript, read_jsonl, to_jsonl
+from personalign.report.findings import read
 from personalign.study import Study, StudyConfig, read_config
 from personalign.study.verdicts import verdicts
 
@@ -179,7 +180,7 @@ def test_a_custom_persona_is_trained_and_verified_on_generated_pairs(
 def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     tiny_base: Path, tmp_path: Path
 ) -> None:
-    measures = SMALL["measures"] | {"tasks": [], "evaluations": {"social": {}}}
+    measures = SMALL["measures"] | {"tasks": [], "evaluations": {"social": {}, "safety": {}}}
     change = {"base": str(tiny_base), "measures": measures | {"evaluation_limit": 3}}
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
     study.train_all()
@@ -187,8 +188,14 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     study.collect(["evaluations"])
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     arms = frame.groupby(["persona", "condition"])["sample"].nunique().to_dict()
-    assert arms == {("", "base"): 3, ("INFP", "prompted"): 3, ("INFP", "adapter"): 3}
-    assert len(list((tmp_path / "run" / "logs").glob("*.eval"))) == 3
+    assert arms == {("", "base"): 6, ("INFP", "prompted"): 6, ("INFP", "adapter"): 6}
+    assert len(list((tmp_path / "run" / "logs").glob("*.eval"))) == 6
+    said = read_jsonl(tmp_path / "run" / "replies" / "evaluations.jsonl", Transcript)
+    assert {(t.persona, t.condition) for t in said} == set(arms)
+    assert {t.task for t in said} == {"starter-social", "starter-safety"}
+    assert all(t.prompt[-1].role == "user" and t.prompt[-1].content for t in said)
+    told = read(tmp_path / "run").transcripts  # where the report looks
+    assert len(told) == len(said) == 18
 
 
 def test_an_unknown_evaluation_is_named_before_anything_is_trained(

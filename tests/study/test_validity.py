@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from personalign import personas
 from personalign.personas import DICHOTOMIES
@@ -20,6 +21,9 @@ from personalign.study.tasks import FORMS
 from personalign.study.validity import validity
 from personalign.study.verdicts import reach
 
+GOOD = 0.3
+"""How far answers for a good impression move towards every positive pole."""
+
 MEASURES = ("behaviour", "statements", "ratings", "letters", "interview")
 STRENGTH = {"base": 0.0, "prompted": 0.3, "adapter": 0.6, "prompted+adapter": 0.7}
 LEANING = 0.2
@@ -29,7 +33,11 @@ LEANING = 0.2
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     config = StudyConfig.model_validate(
-        {"name": "planted", "personas": ["INFP", "ESTJ"], "measures": {"tasks": MEASURES}}
+        {
+            "name": "planted",
+            "personas": ["INFP", "ESTJ"],
+            "measures": {"tasks": [*MEASURES, "fake_good"]},
+        }
     )
     return Study(config, tmp_path_factory.mktemp("planted"))
 
@@ -80,6 +88,8 @@ def rows(study: Study, arm: Arm, rng: np.random.Generator) -> Iterator[tuple[str
         for form in RATINGS[:FORMS]:
             raw = at(arm, single.scale) * asked.sign(single) + LEANING + noise()
             yield "ratings", single.id, f"expected:{form.name}", float(np.clip(4 + 3 * raw, 1, 7))
+            raw += GOOD * asked.sign(single)
+            yield "fake_good", single.id, f"expected:{form.name}", float(np.clip(4 + 3 * raw, 1, 7))
     for question in interview_inventory().items:
         value = float(np.clip(0.5 + at(arm, question.scale) / 2 + noise(), 0, 1))
         yield "interview", question.id, "interview:words:0", value
@@ -115,6 +125,18 @@ def test_acquiescence_is_found_and_does_not_move_the_verdict(known: Validity) ->
     assert leaning == pytest.approx(LEANING, abs=0.02)
     (none,) = figures(known, "acquiescence", "letters", "base")
     assert none == pytest.approx(0, abs=0.02)
+
+
+def test_a_good_impression_is_a_shift_of_the_ratings(known: Validity) -> None:
+    moved = figures(known, "social-desirability shift", "ratings", "base")
+    assert moved == pytest.approx([GOOD] * 4, abs=0.03)
+
+
+def test_a_good_impression_needs_an_honest_one() -> None:
+    with pytest.raises(ValidationError, match="name both"):
+        StudyConfig.model_validate(
+            {"name": "x", "personas": ["INFP"], "measures": {"tasks": ["fake_good"]}}
+        )
 
 
 def test_losses_are_counted(study: Study, scores: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""From Inspect's logs to `ScoreRow`s: every sample and every metric, whatever became of it.
+"""From Inspect's logs to `ScoreRow`s and transcripts: every sample and metric, whatever came of it.
 
 A scorer gives a `Score` whose value is a number, or a mapping from metric to number. What could
 not be measured is NaN there, and the score's `reason`, in Inspect's own words, says why:
@@ -21,9 +21,9 @@ from inspect_ai.log import EvalLog, EvalSample
 from inspect_ai.scorer import Score, value_to_float
 
 from personalign.models.provider import base_of
-from personalign.records import Condition, ScoreRow, State
+from personalign.records import Condition, Message, ScoreRow, State, Transcript
 
-__all__ = ["STATES", "errors", "rows"]
+__all__ = ["STATES", "errors", "rows", "transcripts"]
 
 STATES: dict[str, State] = {
     "refusal": "refused",
@@ -46,14 +46,13 @@ def rows(log: EvalLog, run: str) -> list[ScoreRow]:
     """
     samples = {(str(s.id), s.epoch): s for s in log.samples or []}
     metrics = _metrics(log, samples.values())
-    arm = log.eval.model_args
-    condition = arm.get("condition", "base")
+    persona, condition = _arm(log)
     return [
         ScoreRow(
             run=run,
             base_model=base_of(log.eval.model),
-            persona=arm.get("persona", ""),
-            condition=condition if condition in get_args(Condition) else "base",
+            persona=persona,
+            condition=condition,
             task=log.eval.task,
             sample=name,
             cluster=_cluster(sample, name),
@@ -65,6 +64,43 @@ def rows(log: EvalLog, run: str) -> list[ScoreRow]:
         for (name, number), sample in _planned(log, samples).items()
         for metric, (value, state) in _measured(sample, metrics).items()
     ]
+
+
+def transcripts(log: EvalLog) -> list[Transcript]:
+    """What was asked and said in the first epoch, with the words of those who judged it."""
+    persona, condition = _arm(log)
+    return [
+        Transcript(
+            persona=persona,
+            condition=condition,
+            task=log.eval.task,
+            sample=str(s.id),
+            prompt=_prompt(s),
+            reply=s.output.completion,
+            tokens=s.output.usage.output_tokens if s.output.usage else 0,
+            seed=log.eval.model_generate_config.seed or 0,
+            judged="\n".join(x.explanation for _, x in _scores(s) if x.explanation),
+        )
+        for s in log.samples or []
+        if s.epoch == 1 and s.error is None
+    ]
+
+
+def _arm(log: EvalLog) -> tuple[str, Condition]:
+    arm = log.eval.model_args
+    condition = arm.get("condition", "base")
+    return arm.get("persona", ""), condition if condition in get_args(Condition) else "base"
+
+
+def _prompt(sample: EvalSample) -> tuple[Message, ...]:
+    """The dialogue as the task holds it, without the arm's system prompt."""
+    if isinstance(sample.input, str):
+        return (Message(role="user", content=sample.input),)
+    return tuple(
+        Message(role=m.role, content=m.text)
+        for m in sample.input
+        if m.role in ("system", "user", "assistant")
+    )
 
 
 def errors(log: EvalLog) -> dict[str, str]:

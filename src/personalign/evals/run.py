@@ -25,7 +25,7 @@ from personalign.models.local import LocalModel
 from personalign.models.provider import Arm, model
 from personalign.records import ScoreRow
 
-__all__ = ["evaluate", "failures", "planned", "tasks_named"]
+__all__ = ["evaluate", "failures", "logged", "planned", "tasks_named"]
 
 LOG_EVERY = 8  # samples; what a killed evaluation may lose of each task
 
@@ -79,21 +79,35 @@ def evaluate(
     concurrency: int = BATCH,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[ScoreRow]:
-    """Measure every arm by every task; what an earlier call left is finished, not repeated.
+    """Measure every arm by every task; the rows of `logged`, whose arguments these are."""
+    made = logged(local, arms, tasks, log_dir, limit, seed, concurrency, progress)
+    return [row for log in made for row in rows(log, run)]
+
+
+def logged(
+    local: LocalModel,
+    arms: Sequence[Arm],
+    tasks: Sequence[Task],
+    log_dir: Path,
+    limit: int | None = None,
+    seed: int = 0,
+    concurrency: int = BATCH,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[EvalLog]:
+    """Ask every arm every task; what an earlier call left is finished, not repeated.
 
     Args:
         local: The base in memory, with the adapters that the arms name.
         arms: Who is measured.
         tasks: What is measured; see `tasks_named`.
         log_dir: Folder of the logs. It may hold those of other evaluations.
-        run: The run's name, for the rows.
         limit: First samples of each task; all where None.
         seed: Decides every draw, together with prompt and epoch.
         concurrency: Samples of a task that are under way at the same time.
         progress: Called with the number of samples done since.
 
     Returns:
-        A row for each arm, task, sample and metric, also for what could not be measured.
+        A log with its samples for each arm and task, in the order of the arms.
     """
     with _heard(progress), redirect_stdout(io.StringIO()):  # where Inspect greets and says goodbye
         models = [model(local, arm) for arm in arms]
@@ -117,7 +131,7 @@ def evaluate(
         )
     places = {str(m): k for k, m in enumerate(models)}
     headers.sort(key=lambda h: (places[h.eval.model], h.eval.task))
-    return [row for header in headers for row in rows(_whole(header), run)]
+    return [_whole(header) for header in headers]
 
 
 def _whole(header: EvalLog) -> EvalLog:

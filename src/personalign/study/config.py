@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import InputError, unknown
 from personalign.models import embedded
@@ -16,21 +16,22 @@ from personalign.training.config import TrainingConfig
 
 __all__ = ["PERSONA", "TASKS", "Measures", "PairFiles", "StudyConfig", "read_config"]
 
-TASKS = ("behaviour", "statements", "ratings", "letters", "interview", "social", "replies")
+Task = Literal[
+    "behaviour", "statements", "ratings", "fake_good", "letters", "interview", "social", "replies"
+]
+TASKS: tuple[Task, ...] = get_args(Task)
 """What a study can measure itself; Inspect tasks stand under `measures.evaluations`."""
 
-PERSONA = TASKS[:5]
+PERSONA = TASKS[:6]
 """Those that ask whether the persona is there; the others ask what it changed."""
 
 
 class Measures(Record):
     """What is measured, on how much."""
 
-    tasks: tuple[
-        Literal["behaviour", "statements", "ratings", "letters", "interview", "social", "replies"],
-        ...,
-    ] = ("behaviour", "statements", "social", "replies")
-    """What is measured. Self-report (ratings, letters) says little on small models."""
+    tasks: tuple[Task, ...] = ("behaviour", "statements", "social", "replies")
+    """What is measured. Self-report (ratings, letters) says little on small models; `fake_good`
+    asks the ratings again, for the best impression, and has no voice in the verdict."""
     ratings: str = "mbti_statements"
     """Single statements to agree with: a shipped inventory or a YAML path."""
     interview: str = "mbti_interview"
@@ -60,6 +61,12 @@ class Measures(Record):
     """Sampling temperature of free text (LAPD: 0.2)."""
     top_p: float = Field(0.9, gt=0, le=1)
     """Nucleus of free text (LAPD: 0.9)."""
+
+    @model_validator(mode="after")
+    def _fake_good_has_an_honest_side(self) -> Measures:
+        if "fake_good" in self.tasks and "ratings" not in self.tasks:
+            raise ValueError("fake_good is compared with ratings: name both")
+        return self
 
 
 class PairFiles(Record):

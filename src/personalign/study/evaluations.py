@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from personalign import analysis
 from personalign.errors import InputError
+from personalign.records import to_jsonl
+from personalign.runs import write_atomic
 from personalign.study.arms import Arm
 
 if TYPE_CHECKING:
@@ -35,8 +37,8 @@ def planned_tasks(study: Study) -> list[Task]:
 
 
 def evaluate(study: Study) -> list[Path]:
-    """Run the planned tasks for all arms; logs in logs/, scores in one table."""
-    from personalign.evals import run
+    """Run the planned tasks for all arms; logs in logs/, scores and transcripts in a file each."""
+    from personalign.evals import logs, run
     from personalign.models import provider
 
     def asked(arm: Arm) -> provider.Arm:
@@ -46,16 +48,17 @@ def evaluate(study: Study) -> list[Path]:
     tasks = planned_tasks(study)
     arms = [asked(arm) for arm in study.arms]
     limit = measures.evaluation_limit
-    rows = run.evaluate(
+    made = run.logged(
         study.base_model,
         arms,
         tasks,
         study.folder.path / "logs",
-        study.config.name,
         limit,
         study.config.seed,
         progress=study.announce("evaluations", run.planned(arms, tasks, limit)),
     )
-    path = study.folder.path / "scores" / "evaluations.parquet"
-    analysis.write(analysis.to_frame(rows), path)
-    return [path]
+    scores = study.folder.path / "scores" / "evaluations.parquet"
+    rows = [row for log in made for row in logs.rows(log, study.config.name)]
+    analysis.write(analysis.to_frame(rows), scores)
+    spoken = to_jsonl([said for log in made for said in logs.transcripts(log)])
+    return [scores, write_atomic(study.folder.path / "replies" / "evaluations.jsonl", spoken)]

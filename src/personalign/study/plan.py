@@ -39,6 +39,7 @@ SIZES: Mapping[str, Callable[[Study], int]] = {
     "behaviour": lambda study: len(study.measure_scenes),
     "statements": lambda study: len(study.inventory.items),
     "ratings": lambda study: len(statement_inventory(study.config.measures.ratings).items),
+    "fake_good": lambda study: len(statement_inventory(study.config.measures.ratings).items),
     "letters": lambda study: len(study.inventory.items),
     "interview": lambda study: len(interview_inventory(study.config.measures.interview).items),
     "social": lambda study: len(study.social_items),

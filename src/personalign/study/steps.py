@@ -329,11 +329,13 @@ class Study:
         return {file: digest for files in done for file, digest in files.items()}
 
     def _replied(self) -> dict[str, str]:
-        return self._outputs([self.step(arm, "replies") for arm in self.arms])
+        steps = [*(self.step(arm, "replies") for arm in self.arms), "evaluations"]
+        return {f: digest for f, digest in self._outputs(steps).items() if f.endswith(".jsonl")}
 
     def collect(self, steps: Sequence[str]) -> None:
         """The scores of these steps in one long table."""
-        files = self._outputs(steps)
+        made = self._outputs(steps)
+        files = {f: digest for f, digest in made.items() if f.endswith(".parquet")}
         path = self.folder.path / "scores.parquet"
 
         def work() -> list[Path]:

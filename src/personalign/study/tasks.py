@@ -16,7 +16,7 @@ from personalign.psychometrics import administer, drawn, interview, letters, lik
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.inventory import interview_inventory, statement_inventory
 from personalign.psychometrics.rater import TextRater
-from personalign.psychometrics.wording import CHOICES, RATINGS
+from personalign.psychometrics.wording import CHOICES, FAKE_GOOD, RATINGS
 from personalign.records import State
 from personalign.study.arms import Arm
 
@@ -77,9 +77,19 @@ def _answers(answers: Iterable[Answer], scale: Mapping[str, str]) -> Iterator[Sc
 
 
 def _ratings(study: Study, arm: Arm) -> Iterator[Scored]:
+    return _rated(study, arm, "ratings", study.system(arm))
+
+
+def _fake_good(study: Study, arm: Arm) -> Iterator[Scored]:
+    """The ratings again, under an instruction to make a good impression."""
+    told = [part for part in (study.system(arm), FAKE_GOOD) if part]
+    return _rated(study, arm, "fake_good", "\n\n".join(told))
+
+
+def _rated(study: Study, arm: Arm, name: str, system: str | None) -> Iterator[Scored]:
     asked = statement_inventory(study.config.measures.ratings)
-    tick = study.announce(f"ratings {arm.slug}", len(asked.items) * FORMS)
-    system, adapter = study.system(arm), study.adapter(arm)
+    tick = study.announce(f"{name} {arm.slug}", len(asked.items) * FORMS)
+    adapter = study.adapter(arm)
     given = likert.expected(study.model(arm), asked, system, adapter, RATINGS[:FORMS], tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
 
@@ -117,6 +127,10 @@ SCORED = {
     "statements": Task(lambda study, arm: [study.inventory, study.asks], _statements),
     "ratings": Task(
         lambda study, arm: statement_inventory(study.config.measures.ratings), _ratings
+    ),
+    "fake_good": Task(
+        lambda study, arm: [statement_inventory(study.config.measures.ratings), FAKE_GOOD],
+        _fake_good,
     ),
     "letters": Task(lambda study, arm: study.inventory, _letters),
     "interview": Task(

@@ -14,10 +14,11 @@ import pandas as pd
 
 from personalign.personas import DICHOTOMIES, TYPES
 from personalign.psychometrics import agreement, reliability
+from personalign.psychometrics.scoring import answers_of
 from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
 from personalign.psychometrics.verify import false_confirmations
 from personalign.study.arms import BASE, Arm
-from personalign.study.positions import ANSWERED, CENTRED, answers, key, positions
+from personalign.study.positions import ANSWERED, CENTRED, answers, key, positions, rows_of
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
@@ -78,6 +79,9 @@ def _within_arms(study: Study, scores: pd.DataFrame) -> Iterator[ArmFigure]:
                 figures += reliability.retest(given, inventory, seed)
                 figures += reliability.order(given, inventory, seed)
                 figures.append(reliability.acquiescence_figure(given, inventory, seed))
+            if measure == "ratings" and "fake_good" in study.config.measures.tasks:
+                good = answers_of(rows_of(scores, arm, "fake_good"), ANSWERED[measure].way)
+                figures += reliability.desirability(given, good, inventory, seed)
             yield from (ArmFigure(measure=measure, arm=arm.slug, **dict(f)) for f in figures)
 
 
