@@ -26,7 +26,7 @@ def test_shipped_set_is_balanced() -> None:
 
 
 def test_the_choice_is_the_likeliest_answer(embedded: LocalModel) -> None:
-    items = social.read()[:6]
+    items = social.read()[:3]
     for form in ("chat", "plain"):
         chosen = social.choices(embedded, items, None, None, form)  # type: ignore[arg-type]
         for item, choice in zip(items, chosen, strict=True):

@@ -197,7 +197,7 @@ def test_order_and_batches_do_not_matter() -> None:
 
 
 def test_embedded_model_equals_scoring_alone(embedded: LocalModel) -> None:
-    trees = forest(7, (2, 16), vocabulary=40000, longest=40)
+    trees = forest(4, (2, 16), vocabulary=40000, longest=30)
     scored = torch.cat([b for t in embedded.score(trees) for b in t])
     with torch.no_grad():
         torch.testing.assert_close(scored, all_alone(embedded.model, trees), atol=1e-4, rtol=0)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -15,12 +16,15 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from personalign.analysis.judges import agreement
 from personalign.corpus import scenes
 from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
 from personalign.records import Transcript, read_jsonl, to_jsonl
 from personalign.report.findings import read
 from personalign.study import Study, StudyConfig, read_config
+from personalign.study.context import context
+from personalign.study.evaluations import _calibrations
 from personalign.study.verdicts import verdicts
 
 SMALL: dict[str, Any] = {
@@ -196,6 +200,23 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     assert all(t.prompt[-1].role == "user" and t.prompt[-1].content for t in said)
     told = read(tmp_path / "run").transcripts  # where the report looks
     assert len(told) == len(said) == 18
+
+
+def test_the_error_of_a_calibrated_judge_reaches_the_analysis(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    study = Study(
+        StudyConfig.model_validate(SMALL | {"base": str(tiny_base)}), tmp_path / "run"
+    )
+    known = {"overall": agreement([1, 1, 0, 0], [1, 0, 1, 0]).model_dump(mode="json")}
+    made = [
+        SimpleNamespace(eval=SimpleNamespace(task=task, metadata={"calibration": calibration}))
+        for task, calibration in (("starter-safety", known), ("starter-social", None))
+    ]
+    (path,) = _calibrations(study, made)  # type: ignore[arg-type]
+    assert path.name == "starter-safety.json"
+    found = context(tmp_path / "run", study.personas, {})
+    assert found.judges["starter-safety"].sensitivity.value == 0.5
 
 
 def test_an_unknown_evaluation_is_named_before_anything_is_trained(

@@ -76,6 +76,7 @@ def safety(
         metadata={
             "metrics": list(METRICS),
             "judge": known.summary() if known else f"judge {opened.name}: agreement not measured",
+            "calibration": known.model_dump(mode="json") if known else None,
         },
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from personalign.psychometrics.validity import ArmFigure, FalseLabels
 from personalign.report.findings import Findings
-from personalign.report.layout import Group, interval, some
+from personalign.report.heatmap import heat_map
+from personalign.report.layout import Drawing, Group, interval, some
 from personalign.report.tables import Show, table
 from personalign.report.words import Words, number
 
@@ -21,17 +23,38 @@ LABELS: Mapping[str, Show] = {"arm": str, "own": str, "confirmed": str, "labels"
 
 
 def reliability(words: Words, found: Findings) -> list[Group]:
-    """A table of figures for each measure, and one of labels that nobody meant."""
+    """Alpha at a glance, a table of figures for each measure, and labels that nobody meant."""
     known = found.validity
     groups = [
-        _measure(words, measure, list(figures))
-        for measure, figures in groupby(
-            sorted(known.reliability, key=lambda f: f.measure), key=lambda f: f.measure
-        )
+        *some(_alphas(words, [f for f in known.reliability if f.name == "alpha"])),
+        *_measures(words, known.reliability),
     ]
     labels = [_label(entry) for entry in known.false_labels]
     shown = table(words, "false_labels", labels, LABELS)
     return [*groups, *([Group(words("table.false_labels"), (), (shown,))] if shown else [])]
+
+
+def _alphas(words: Words, figures: list[ArmFigure]) -> Group | None:
+    """Cronbach's alpha over arms, a row a measure and a column a scale."""
+    value = {(f.measure, f.scale): f.value for f in figures}
+    if all(v is None for v in value.values()):
+        return None
+    measures, scales = (list(dict.fromkeys(k[i] for k in value)) for i in (0, 1))
+    names = [words.name("measure", m) for m in measures]
+    values = [[value.get((m, s)) for s in scales] for m in measures]
+    told = "".join(f" {words.name('measure', m)} {s} {number(v)};" for (m, s), v in value.items())
+    draw = partial(heat_map, names, scales, values, lambda v: number(100 * v, 0))
+    title = words("figure.alpha")
+    return Group(title, (Drawing(words("figure.alpha_by"), title + told, draw),))
+
+
+def _measures(words: Words, every: tuple[ArmFigure, ...]) -> list[Group]:
+    return [
+        _measure(words, measure, list(figures))
+        for measure, figures in groupby(
+            sorted(every, key=lambda f: f.measure), key=lambda f: f.measure
+        )
+    ]
 
 
 def _measure(words: Words, measure: str, figures: list[ArmFigure]) -> Group:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from personalign.study.arms import Arm
 
 if TYPE_CHECKING:
     from inspect_ai import Task
+    from inspect_ai.log import EvalLog
 
     from personalign.study.steps import Study
 
@@ -37,7 +40,7 @@ def planned_tasks(study: Study) -> list[Task]:
 
 
 def evaluate(study: Study) -> list[Path]:
-    """Run the planned tasks for all arms; logs in logs/, scores and transcripts in a file each."""
+    """Run the planned tasks for all arms; their logs go into logs/."""
     from personalign.evals import logs, run
     from personalign.models import provider
 
@@ -61,4 +64,14 @@ def evaluate(study: Study) -> list[Path]:
     rows = [row for log in made for row in logs.rows(log, study.config.name)]
     analysis.write(analysis.to_frame(rows), scores)
     spoken = to_jsonl([said for log in made for said in logs.transcripts(log)])
-    return [scores, write_atomic(study.folder.path / "replies" / "evaluations.jsonl", spoken)]
+    replies = write_atomic(study.folder.path / "replies" / "evaluations.jsonl", spoken)
+    return [scores, replies, *_calibrations(study, made)]
+
+
+def _calibrations(study: Study, made: list[EvalLog]) -> Iterator[Path]:
+    """What is known of each task's judge, where the analysis looks for it."""
+    known = {log.eval.task: (log.eval.metadata or {}).get("calibration") for log in made}
+    for task, calibration in known.items():
+        if calibration:
+            path = study.folder.path / "calibrations" / f"{task}.json"
+            yield write_atomic(path, json.dumps(calibration, indent=1) + "\n")

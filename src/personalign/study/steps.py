@@ -24,7 +24,7 @@ from personalign.records import (
     read_jsonl,
     to_jsonl,
 )
-from personalign.runs import Run, content_hash, environment, write_atomic
+from personalign.runs import Run, content_hash, environment, file_hash, write_atomic
 from personalign.study.arms import Arm, arms
 from personalign.study.config import PERSONA, TASKS, StudyConfig
 from personalign.study.context import context
@@ -376,6 +376,9 @@ class Study:
             "replies": self._replied(),
             "personas": self.personas,
             "margins": self.config.measures.equivalence,
+            "calibrations": {
+                file.name: file_hash(file) for file in self.folder.path.glob("calibrations/*.json")
+            },
             "seed": self.config.seed,
         }
 
