@@ -14,7 +14,7 @@ from personalign.report.findings import Findings
 from personalign.report.heatmap import heat_map
 from personalign.report.layout import Drawing, Group, interval, some
 from personalign.report.tables import Show, table
-from personalign.report.words import Words, number
+from personalign.report.words import Words, number, percent
 
 __all__ = ["agreement"]
 
@@ -39,12 +39,9 @@ def _drawing(words: Words, matrix: Multitrait) -> Drawing:
     values = [[1.0 if a == b else found.get(frozenset([a, b])) for b in traits] for a in traits]
     names = [_name(words, t) for t in traits]
     means = {
-        key: number(value)
-        for key, value in (
-            ("convergent", matrix.convergent),
-            ("discriminant", matrix.discriminant),
-            ("above", None if matrix.above is None else 100 * matrix.above),
-        )
+        "convergent": number(matrix.convergent),
+        "discriminant": number(matrix.discriminant),
+        "above": percent(matrix.above),
     }
     draw = partial(
         heat_map, names, names, values, lambda v: number(100 * v, 0), span=(-1.0, 1.0), ramp="PuOr"
