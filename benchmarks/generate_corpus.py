@@ -28,8 +28,9 @@ from inspect_ai.model import GenerateConfig, Model, ModelOutput, ModelUsage, get
 
 from personalign.corpus import scenes
 from personalign.corpus.ask import Limits, asking
+from personalign.corpus.copies import NearCopies, trigrams
 from personalign.corpus.dialogues import Dialogue, Style, generate, plan
-from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
+from personalign.corpus.gates import NEAR, Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.ledger import Ledger
 from personalign.corpus.profiles import from_persona
 from personalign.corpus.reject import Rejecting, pair_up
@@ -185,6 +186,22 @@ async def overhead(dialogues: int) -> dict[str, Any]:
     }
 
 
+def copies() -> dict[str, float]:
+    """Looking for near copies among people's own sentences: the shipped replies, one by one.
+
+    Scripted replies have all their phrases in common, which is the worst case of the search.
+    """
+    sources = [s for name in scenes.STARTER for s in scenes.load(name)]
+    said = [reply for scene in sources for reply in scene.replies.values()]
+    known, began = NearCopies(NEAR), time.perf_counter()
+    for reply in said:
+        shingles = trigrams(reply)
+        known.find(shingles)
+        known.add(shingles)
+    spent = time.perf_counter() - began
+    return {"replies": len(said), "ms_a_reply": round(1000 * spent / len(said), 2)}
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--requests", type=int, default=3200)
@@ -192,6 +209,7 @@ def main() -> None:
     chosen = options.parse_args()
     print(json.dumps({"throughput": asyncio.run(throughput(chosen.requests))}))
     print(json.dumps({"overhead": asyncio.run(overhead(chosen.dialogues))}))
+    print(json.dumps({"copies": copies()}))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ from personalign.corpus.copies import NearCopies, trigrams
 from personalign.corpus.faults import FAULTS, Fault
 from personalign.records import PreferencePair, Record, Scene
 
-__all__ = ["Contrast", "Gate", "Gates", "HeldBack", "PairGate"]
+__all__ = ["NEAR", "Contrast", "Gate", "Gates", "HeldBack", "PairGate"]
 
 Gate = Fault | Literal["repeated", "held_back"]
 
 NEAR = 0.7
+"""Jaccard similarity of word trigrams from which on a text repeats another."""
 FEWEST = 20
 """Scenes with replies of both, below which nothing is learned from them."""
 
