@@ -15,7 +15,7 @@ from personalign import personas
 from personalign.study import Study, StudyConfig
 from personalign.study.arms import Arm
 from personalign.study.training import persona_prompt, training_prompt
-from personalign.training.adapters import read_card
+from personalign.training.card import read_card
 from personalign.training.config import TrainingConfig
 
 CONFIGS = Path(__file__).parents[2] / "src" / "personalign" / "recipes" / "accelerate"

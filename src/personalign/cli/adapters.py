@@ -11,7 +11,7 @@ import typer
 from personalign.cli.show import Json, progress_bars, show, table
 
 if TYPE_CHECKING:
-    from personalign.training.adapters import AdapterCard
+    from personalign.training.card import AdapterCard
 
 __all__ = ["app"]
 
@@ -33,7 +33,7 @@ def list_(
 
     Example: personalign adapters list runs/quickstart
     """
-    from personalign.training.adapters import find
+    from personalign.training.card import find
 
     cards = find(folder)
     if as_json:
@@ -57,7 +57,7 @@ def show_(adapter: Adapter, as_json: Json = False) -> None:
 
     Example: personalign adapters show runs/quickstart/adapters/INFP
     """
-    from personalign.training.adapters import read_card
+    from personalign.training.card import read_card
 
     card = read_card(adapter)
     data = card.model_dump(mode="json")

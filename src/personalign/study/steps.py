@@ -41,7 +41,7 @@ from personalign.study.training import (
 )
 from personalign.study.validity import validity
 from personalign.study.verdicts import margins, reach
-from personalign.training import adapters, devices
+from personalign.training import card, devices
 
 __all__ = ["Study"]
 
@@ -361,7 +361,7 @@ class Study:
             reached = [v.model_dump(mode="json") for v in reach(self, frame)]
             for name in self.personas:
                 own = [v for v in reached if v["persona"] == name]
-                adapters.verified(self.folder.path / "adapters" / name, own)
+                card.verified(self.folder.path / "adapters" / name, own)
             known = {"verifications": reached} | validity(self, frame).model_dump(mode="json")
             return [write_atomic(path, json.dumps(known, indent=1) + "\n")]
 

@@ -15,7 +15,7 @@ from personalign.models.trees import Tree
 from personalign.personas import Persona
 from personalign.records import Message, PreferencePair, read_jsonl
 from personalign.runs import content_hash
-from personalign.training import adapters, devices, loading, neutral, trainer
+from personalign.training import card, devices, loading, neutral, trainer
 from personalign.training.config import TrainingConfig
 from personalign.training.reference import reference_log_probs
 
@@ -94,7 +94,7 @@ def train_persona(
     trainer.train(local, data, settings, out, progress, prompts)
     if not devices.is_main():
         return
-    adapters.describe(
+    card.describe(
         out,
         persona=persona.name,
         persona_hash=content_hash(persona),

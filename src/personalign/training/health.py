@@ -15,42 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import Field
 from transformers import TrainerCallback
 
 from personalign.errors import TrainingError
-from personalign.records import Record
 from personalign.training.config import Health, TrainingConfig
+from personalign.training.problem import Adjustment, Problem
 
-__all__ = ["CHECKS", "Check", "Problem", "Samples", "Watch", "problems", "repetition"]
+__all__ = ["CHECKS", "Check", "Samples", "Watch", "problems", "repetition"]
 
 Log = Mapping[str, float]
-Adjustment = dict[str, float]
 MAX_UNSTEADY = 3  # steps in a row that may be lost to numbers that are not finite
 ENOUGH = 0.6  # reward accuracy that is told from a coin's
-
-
-class Problem(Record):
-    """Something that went wrong at an optimiser step, and what was changed because of it.
-
-    `adjusted` holds `learning_rate` (a factor) or `nll` (the new weight); empty under `warn`.
-    """
-
-    problem: str
-    step: int
-    value: float
-    limit: float
-    meaning: str
-    remedy: str
-    adjusted: Adjustment = Field(default_factory=dict)
-
-    def line(self) -> str:
-        """All of it in one line."""
-        changed = "".join(f"; {k} changed: {v:g}" for k, v in self.adjusted.items())
-        return (
-            f"step {self.step}: {self.problem} {self.value:.3g} (limit {self.limit:g}): "
-            f"{self.meaning} — {self.remedy}{changed}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
