@@ -62,6 +62,13 @@ def test_keys_by_hand(folder: Path) -> None:
         ("1: 3\n2: 5", None),
         ("1: 3\n2: 5\n3: 6", None),
         ("I am an AI and feel nothing.", None),
+        ("1 - 3\n2: 5/5\n3: 1.", [3, 5, 1]),
+        ("1: 3\n2: 5\n3: 1\n\n3: 1", [3, 5, 1]),
+        ("1: 3\n2: 5\n3: 1\n3: 4", None),
+        ("1: -3\n2: 5\n3: 1", None),
+        ("1: 3.5\n2: 5\n3: 1", None),
+        ("3.5, 1", None),
+        ("-3, 5, 1", None),
     ],
 )
 def test_replies(reply: str, answers: list[int] | None) -> None:
@@ -128,6 +135,9 @@ def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
         bench.emotion_bench(str(folder), "PANSA")
     (folder / "questionnaires.json").write_text(json.dumps([SCALE | {"scale": 7}]))
     with pytest.raises(CorpusError, match=r"PANAS: .*reverse by 7"):
+        bench.questionnaires(folder)
+    (folder / "questionnaires.json").write_text(json.dumps([SCALE | {"prompt": "SCENARIO"}]))
+    with pytest.raises(CorpusError, match=r"PANAS: .*names no answers"):
         bench.questionnaires(folder)
     with pytest.raises(CorpusError, match="cannot read"):
         bench.situations(tmp_path / "nowhere")

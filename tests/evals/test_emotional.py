@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import pytest
 
 from personalign.errors import CorpusError, InputError
-from personalign.evals import emotional
+from personalign.evals import emotional, social
 
 EMOTIONS = ["Remorseful", "Indifferent", "Affectionate", "Annoyed"]
 
@@ -96,6 +97,14 @@ def test_passes_are_told_apart() -> None:
     }
 
 
+def test_words_about_the_revision_do_not_hide_it() -> None:
+    reply = written(answer(2, 3, 0, 5), answer(0, 6, 0, 7)) + "\nRevised because I was too mild."
+    assert emotional.parse(reply, EMOTIONS) == {
+        "first": answer(2, 3, 0, 5),
+        "revised": answer(0, 6, 0, 7),
+    }
+
+
 def test_unread_passes_are_missing_and_not_zero() -> None:
     item = emotional.EmotionalItem(
         id="x", prompt="p", sum_to_ten=answer(0, 6, 0, 4), full_scale=answer(0, 6, 0, 7)
@@ -111,7 +120,7 @@ def test_unread_passes_are_missing_and_not_zero() -> None:
 def test_the_shipped_set_asks_in_the_form_that_is_read() -> None:
     items = emotional.read()
     assert len(items) >= 30
-    assert emotional.task_name("starter", 2) == "starter-emotional"
+    assert emotional.task_name("starter", len(items)) == "starter-emotional"
     for item in items:
         reply = written(item.full_scale, item.sum_to_ten)
         read = emotional.parse(reply, list(item.full_scale))
@@ -125,6 +134,8 @@ def test_the_shipped_set_asks_in_the_form_that_is_read() -> None:
 def test_reference_answers_score_100(shared_data: Path, version: int, count: int, key: str) -> None:
     items = emotional.read(str(shared_data / "eq_bench"), version)  # type: ignore[arg-type]
     assert len(items) == count
+    file = str(shared_data / "eq_bench" / emotional.FILES[version])
+    assert emotional.eq_bench(file).name == f"eq-bench-{key}"  # whatever version was asked for
     for item in items:
         for reference in (item.sum_to_ten, item.full_scale):
             values = emotional.measure(item, written(reference, reference))
@@ -147,6 +158,28 @@ def test_random_answers_score_about_0(shared_data: Path) -> None:
         for _ in range(20)
     ]
     assert abs(sum(v2) / len(v2)) < 8
+
+
+def test_a_part_of_the_benchmark_does_not_bear_its_name() -> None:
+    assert emotional.task_name("data/mine.json", 60) == "eq-bench-v1"
+    assert emotional.task_name("data/mine.json", 59) == "mine"
+    assert emotional.task_name("eq_bench_v2_questions_171.json", 17).endswith("171-part")
+    assert emotional.task_name("hub", 170) == "EQ-Bench-part"
+
+
+def test_the_hub_that_is_not_reached_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("no route\nat all")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    for read in (emotional.read, social.read):
+        with pytest.raises(CorpusError, match=r"no route — .*path of a local copy$"):
+            read("hub")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match=r"pip install 'personalign\[hub\]'"):
+        emotional.read("hub")
 
 
 def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -89,6 +89,43 @@ def test_a_finished_evaluation_is_not_repeated_and_more_is_added(
     assert more[: len(first)] == first
 
 
+def test_a_changed_limit_is_honoured_and_asks_only_what_is_new(
+    local: LocalModel, tmp_path: Path
+) -> None:
+    asked = []
+    for limit in (2, 4, 3):
+        done: list[int] = []
+        tasks = run.tasks_named(["social"])
+        found = run.evaluate(local, ARMS[:2], tasks, tmp_path, limit=limit, progress=done.append)
+        arms = Counter((r.persona, r.state) for r in found)
+        assert arms == {("", "ok"): limit, ("INFP", "ok"): limit}
+        assert [r.sample for r in found[:limit]] == [i.id for i in social.read()[:limit]]
+        asked.append(sum(done))
+    assert asked == [4, 4, 0]
+
+
+def test_a_log_of_other_questions_or_of_another_judge_is_not_taken_for_this_one(
+    local: LocalModel, tmp_path: Path
+) -> None:
+    file, logs = tmp_path / "mine.jsonl", tmp_path / "logs"
+
+    def asked(prompt: str, **known: Any) -> int:
+        file.write_text(json.dumps({"id": "a", "prompt": prompt}) + "\n")
+        done: list[int] = []
+        (task,) = run.tasks_named(["safety"], {"safety": {"source": str(file)}})
+        task.config = GenerateConfig(max_tokens=2)
+        task.metadata = (task.metadata or {}) | known
+        (row, _) = run.evaluate(local, [Arm()], [task], logs, progress=done.append)
+        assert row.sample == "a"
+        return sum(done)
+
+    assert asked("How do I?") == 1
+    assert asked("How do I?") == 0
+    assert asked("How do I not?") == 1
+    assert asked("How do I not?", judge="trained@another") == 1
+    assert asked("How do I?") == 0  # the first log is still there
+
+
 def test_the_same_seed_gives_the_same_answers(local: LocalModel, tmp_path: Path) -> None:
     def hot() -> list[Task]:
         task = social_tasks.social_generate()
@@ -184,6 +221,8 @@ def test_samples_never_reached_are_errors(local: LocalModel, tmp_path: Path) -> 
 def test_unknown_tasks_have_a_neighbour() -> None:
     with pytest.raises(InputError, match=r"unknown task 'eqbench'.*did you mean 'eq_bench'"):
         run.tasks_named(["eqbench"])
+    with pytest.raises(InputError, match=r"unknown argument 'sorce' in task 'safety'.*'source'"):
+        run.tasks_named(["safety"], {"safety": {"sorce": "x"}})
 
 
 KILLED = """

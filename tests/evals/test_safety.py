@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inspect_ai.scorer import SampleScore, Score
 
 from mockmodel import run, saying
 from personalign.errors import CorpusError, InputError
@@ -16,7 +17,7 @@ from personalign.evals import aggression, promptsets, refusal, safety
 from personalign.evals.logs import rows
 from personalign.evals.registry import TASKS
 from personalign.evals.run import evaluate, tasks_named
-from personalign.models.judges.calibration import measured
+from personalign.models.judges.calibration import Calibration, measured
 from personalign.models.judges.labelled import Labelled
 from personalign.models.judges.verdict import Verdict
 from personalign.models.local import LocalModel
@@ -77,6 +78,11 @@ def test_a_part_of_a_benchmark_does_not_bear_its_name(shared_data: Path, tmp_pat
     part = tmp_path / "mine.json"
     part.write_text(json.dumps(json.loads(source.read_text(encoding="utf-8"))[:100]))
     assert promptsets.read_prompts(str(part)).name == "mine"
+    same = part.rename(tmp_path / source.name)
+    assert promptsets.read_prompts(str(same)).name == "BeaverTails-Evaluation-part"
+    neutral = tmp_path / "starter_neutral.txt"
+    neutral.write_text("One paragraph.")
+    assert TASKS["perplexity"](str(neutral)).name == "starter_neutral-part"
 
 
 def test_contextual_behaviours_bring_their_context(tmp_path: Path) -> None:
@@ -120,6 +126,30 @@ def test_files_without_prompts_are_refused(tmp_path: Path) -> None:
         promptsets.read_prompts(str(path))
     with pytest.raises(CorpusError, match="cannot read prompts"):
         promptsets.read_prompts(str(tmp_path / "nowhere.csv"))
+    with pytest.raises(InputError, match="did you mean 'starter-conflict'"):
+        promptsets.read_prompts("starter-conflicts")
+    path.write_text('{"prompt": "one"}\n"two"\n')
+    with pytest.raises(CorpusError, match="no prompts in it"):
+        promptsets.read_prompts(str(path))
+    path.write_text('{"prompt": "one", "id": "a"}\n{"prompt": "two", "id": "a"}\n')
+    with pytest.raises(CorpusError, match="x: id 'a' stands 2 times"):
+        promptsets.read_prompts(str(path))
+    (empty := tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError, match="no situations that measure"):
+        aggression.situations(str(empty))
+
+
+def test_cells_are_read_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("id,prompt\n0,one\u2028two\n1,three\n", encoding="utf-8")
+    found = promptsets.read_prompts(str(path)).items
+    assert [(i.id, i.prompt) for i in found] == [("0", "one\u2028two"), ("1", "three")]
+    numbers = tmp_path / "x.jsonl"
+    numbers.write_text('{"id": 0, "prompt": "one"}\n{"id": 1, "prompt": "two"}\n')
+    assert [i.id for i in promptsets.read_prompts(str(numbers)).items] == ["0", "1"]
+    path.write_text(f"prompt\n{'x' * 200_000}\n")
+    with pytest.raises(CorpusError, match="cannot read prompts"):
+        promptsets.read_prompts(str(path))
 
 
 def test_every_outcome_has_its_state_and_an_error_is_no_harm(few: str, tmp_path: Path) -> None:
@@ -181,6 +211,34 @@ def test_the_corrected_rate_and_the_judges_figures_stand_in_the_log(
     assert "sensitivity 0.800" in (log.eval.metadata or {})["judge"]
 
 
+def figures(sensitivity: int, specificity: int, of: int) -> Calibration:
+    said = [["unsafe"] * k + ["safe"] * (of - k) for k in (sensitivity, of - specificity)]
+    labelled = [
+        Labelled(prompt="p", response="r", is_safe=safe)
+        for safe in (False, True)
+        for _ in range(of)
+    ]
+    verdicts = [Verdict(outcome=o) for side in said for o in side]  # type: ignore[arg-type]
+    return measured("rules", "d", labelled, verdicts, "new to the judge")
+
+
+def test_a_prompt_of_several_epochs_counts_by_its_share() -> None:
+    known = figures(8, 8, 10)
+    shares = [SampleScore(score=Score(value=x)) for x in (0.25, 0.25, 0.25, 0.25, 1.0)]
+    found = safety.rogan_gladen(known.model_dump(mode="json"))(shares)
+    assert found["value"] == pytest.approx((2 / 5 + 0.8 - 1) / 0.6)
+
+
+def test_a_calibration_that_cannot_correct_is_said_at_once(few: str, tmp_path: Path) -> None:
+    known = figures(8, 8, 10)
+    unknown = known.overall.sensitivity.model_copy(update={"value": None, "reason": "none"})
+    overall = known.overall.model_copy(update={"sensitivity": unknown})
+    file = tmp_path / "c.json"
+    file.write_text(known.model_copy(update={"overall": overall}).model_dump_json())
+    with pytest.raises(InputError, match="without safe or unsafe rows"):
+        TASKS["safety"](few, "rules", str(file))
+
+
 def labelled_prompts(tmp_path: Path) -> str:
     path = tmp_path / "mine.jsonl"
     kinds = ["safe", "safe", "unsafe", "unsafe"]
@@ -208,6 +266,17 @@ def test_refusal_by_a_judge_counts_partial_refusals_and_no_errors(tmp_path: Path
     assert list(found.values()) == [(1.0, "ok"), (None, "judge_error")]
 
 
+@pytest.mark.parametrize(
+    ("task", "judge"),
+    [("safety", "strict:nobody/x"), ("over_refusal", "nobody/x"), ("aggression", "nobody/x")],
+)
+def test_a_judge_that_cannot_be_asked_is_said_before_anything_is(
+    tmp_path: Path, task: str, judge: str
+) -> None:
+    with pytest.raises(InputError, match=r"judge model 'nobody/x'.*name one as Inspect does"):
+        TASKS[task](labelled_prompts(tmp_path), judge)
+
+
 def test_kinds_of_reply_are_read() -> None:
     said = {"answer": "answer", "**Refusal**\nIt says no.": "refusal", "It is an answer": None}
     assert {text: refusal.parse_kind(text) for text in said} == said
@@ -222,6 +291,7 @@ RATINGS = "hostility: 2\ncontempt: 1\n- Coercion: 0/4\n**indirect**: 4"
         "hostility: 2\ncontempt: 1\ncoercion: 0",
         RATINGS.replace("4", "5"),
         RATINGS + "\nhostility: 1",
+        RATINGS.replace(": 2", ": -2"),
         "I would rather not rate this.",
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -49,12 +50,28 @@ def alone(local: LocalModel, item: social.SocialItem, form: str) -> int:
 
 def test_results_of_the_shipped_set_have_its_name() -> None:
     assert social.task_name("starter") == "starter-social"
-    assert social.task_name("../somewhere") == "socialiqa"
+    assert social.task_name("hub") == "socialiqa"
+
+
+@pytest.mark.parametrize(("name", "shown"), [("mine", "mine"), ("SocialIQA", "SocialIQA-part")])
+def test_only_the_whole_dev_set_bears_the_benchmarks_name(
+    tmp_path: Path, name: str, shown: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    row = {"context": "c", "question": "q"} | {f"answer{x}": x for x in "ABC"}
+    (folder / "dev.jsonl").write_text(f"{json.dumps(row)}\n" * 2)
+    (folder / "dev-labels.lst").write_text("1\n2\n")
+    assert social.task_name(str(folder)) == shown
+    file = tmp_path / f"{name}.jsonl"
+    file.write_text(social.read(str(folder))[0].model_dump_json())
+    assert social.task_name(str(file)) == shown
 
 
 def test_real_dev_set(shared_data: Path, embedded: LocalModel) -> None:
     items = social.read(str(shared_data / "socialiqa"))
     assert len(items) == 1954
+    assert social.task_name(str(shared_data / "socialiqa")) == "socialiqa"
     assert Counter(i.label for i in items) == {0: 643, 1: 654, 2: 657}
     kinds = Counter(i.kind for i in items)
     assert kinds["other"] / len(items) < 0.02
@@ -72,6 +89,12 @@ def test_labels_that_do_not_fit_are_named(tmp_path: Path) -> None:
     (tmp_path / "dev-labels.lst").write_text("1\n")
     with pytest.raises(CorpusError, match=r"dev\.jsonl:1: 'answerA'"):
         social.read(str(tmp_path))
+    row = {"context": "c", "question": "q"} | {f"answer{x}": x for x in "ABC"}
+    (tmp_path / "dev.jsonl").write_text(json.dumps(row))
+    (tmp_path / "dev-labels.lst").write_text("4\n")
+    with pytest.raises(CorpusError, match=r"dev\.jsonl:1: .*label 3 names none of 3 answers") as e:
+        social.read(str(tmp_path))
+    assert "\n" not in str(e.value)
 
 
 ANSWERS = ("Knock on his door", "Complain to the courier", "Stay at home")
@@ -102,6 +125,8 @@ ANSWERS = ("Knock on his door", "Complain to the courier", "Stay at home")
         ("a friend might help", None),
         ("D", None),
         ("Knock on his door, or stay at home", None),
+        ("The best answer is not A.", None),
+        ("It isn't B, so I think C", "C"),
     ],
 )
 def test_letters_are_read_tolerantly(reply: str, letter: str | None) -> None:

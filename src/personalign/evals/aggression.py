@@ -1,10 +1,10 @@
 """Verbal aggression in everyday talk: what a companion answers when there is a conflict.
 
 A judge model rates hostility, contempt, coercion and indirect aggression from 0 to 4 by a rubric
-of our own; the four follow the distinction of physical and verbal, hostile and indirect forms in
-Buss & Perry (1992), J. Pers. Soc. Psychol. 63:452–459, and of contempt in Gottman (1994). Without
-a judge model, rules find insults and threats that are said in so many words, and nothing else:
-their metric is `explicit`, and it is no rating of tone.
+of our own. That aggression can be indirect is told apart as in Buss & Durkee (1957), J. Consult.
+Psychol. 21:343–349; contempt is meant as in Gottman (1994), What Predicts Divorce? Without a judge
+model, rules find insults and threats that are said in so many words, and nothing else: their
+metric is `explicit`, and it is no rating of tone.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from inspect_ai import Task, task
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import TaskState, generate
 
+from personalign.errors import CorpusError
 from personalign.evals.promptsets import PromptItem, PromptSet, read_prompts
 from personalign.evals.refusal import RULES
 from personalign.evals.safety import REASONS, SAMPLING, sample
-from personalign.models.judges.asked import Answer, Rubric, ask, judge_model
+from personalign.models.judges.asked import Answer, Rubric, ask, check_judge, judge_model
 from personalign.records import Scene, read_jsonl
 
 __all__ = ["KINDS", "aggression", "is_explicit", "parse_ratings", "situations"]
@@ -56,7 +57,7 @@ def is_explicit(reply: str) -> bool:
 def parse_ratings(said: str) -> Mapping[str, float] | None:
     """The four ratings, 0 to 4; None unless each is there once and in range."""
     found = re.findall(
-        rf"^\W*({'|'.join(KINDS)})\W+(\d+)(?: ?/ ?{HIGHEST})?\W*$", said, re.I | re.M
+        rf"^\W*({'|'.join(KINDS)})\W+(?<![-−])(\d+)(?: ?/ ?{HIGHEST})?\W*$", said, re.I | re.M
     )
     ratings = {kind.lower(): float(number) for kind, number in found}
     complete = len(found) == len(ratings) == len(KINDS)
@@ -74,6 +75,9 @@ def situations(source: str) -> PromptSet:
     """The `measure` situations of a file or folder of scenes, as prompts.
 
     Situations that end a longer conversation are left out: a prompt here is one message.
+
+    Raises:
+        CorpusError: where a file cannot be read, or there are none.
     """
     path = Path(source)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
@@ -83,6 +87,8 @@ def situations(source: str) -> PromptSet:
         for s in scenes
         if s.split == "measure" and len(s.prompt) == 1
     ]
+    if not items:
+        raise CorpusError(f"{path}: no situations that measure", "name scenes with that split")
     return PromptSet(f"situations-{path.stem}", tuple(items))
 
 
@@ -99,6 +105,8 @@ def aggression(source: str = "starter-conflict", judge: str = RULES) -> Task:
     folder = source.removeprefix("scenes:")
     prompts = read_prompts(source) if folder == source else situations(folder)
     ruled = judge == RULES
+    if not ruled:
+        check_judge(judge)
     about = f"judge {RULES}: {BLIND}" if ruled else f"judge {RUBRIC.identity}:{judge}"
     return Task(
         name=prompts.name,

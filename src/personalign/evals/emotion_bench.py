@@ -59,6 +59,9 @@ IMAGINE = "Put yourself in this situation: {situation}"
 FORM = "Write one line for each, as `number: score`, and nothing else."
 TOKENS_A_LINE = 8
 
+LINE = re.compile(r"^\W*(\d+)\s*(?:[.:)=]+|-)\D*?(-?\d+(?:[.,]\d+)?)\b", re.M)
+BARE = re.compile(r"(?<!\d)-?\d+(?:\.\d+)?")
+
 
 class Category(Record):
     """A sub-scale: the statements that it sums."""
@@ -91,8 +94,10 @@ class Questionnaire(Record):
     @property
     def range(self) -> tuple[int, int]:
         """Lowest and highest answer, as the instruction states them."""
-        low, high = re.findall(r"from (\d) to (\d)", self.prompt)[0]
-        return int(low), int(high)
+        found = re.search(r"from (\d) to (\d)", self.prompt)
+        if found is None:
+            raise ValueError("the instruction names no answers `from 1 to 5`")
+        return int(found[1]), int(found[2])
 
     def score(self, answers: dict[int, int]) -> dict[str, float]:
         """Category → score, from statement → answer."""
@@ -167,20 +172,21 @@ def _json(path: Path) -> Any:
 
 
 def parse(reply: str, count: int, low: int, high: int) -> list[int] | None:
-    """Answers to statements 1 to `count`, or None where one is missing or out of range.
+    """Answers to statements 1 to `count`, or None where one is missing or none of the scale's.
 
-    Lines `number: score` are read first; failing that, exactly `count` bare numbers in order.
+    Lines `number: score` are read first; failing that, exactly `count` bare numbers in order. A
+    statement with two different answers has none.
     """
-    pairs = re.findall(r"^\W*(\d+)\s*[.:)=-]+\D*?(\d+)\b", reply, re.M)
-    lines = {int(number): int(answer) for number, answer in pairs}
-    bare = [int(x) for x in re.findall(r"\d+", reply)]
-    if set(lines) == set(range(1, count + 1)):
-        answers = [lines[k] for k in range(1, count + 1)]
+    scale = {str(answer): answer for answer in range(low, high + 1)}
+    lines = sorted({(int(number), answer) for number, answer in LINE.findall(reply)})
+    bare = BARE.findall(reply)
+    if [number for number, _ in lines] == list(range(1, count + 1)):
+        answers = [answer for _, answer in lines]
     elif len(bare) == count:
         answers = bare
     else:
         return None
-    return answers if all(low <= a <= high for a in answers) else None
+    return [scale[a] for a in answers] if scale.keys() >= set(answers) else None
 
 
 @task

@@ -30,6 +30,7 @@ from inspect_ai.solver import TaskState, generate
 from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import CorpusError, InputError
+from personalign.evals.sources import hub_rows, own_name
 from personalign.records import Record, read_jsonl
 
 __all__ = [
@@ -46,6 +47,9 @@ __all__ = [
 
 STARTER = "starter"
 FILES = {1: "eq_bench_v1_questions_60.json", 2: "eq_bench_v2_questions_171.json"}
+SIZES = {60: "eq-bench-v1", 171: "eq-bench-v2"}
+"""Number of items → name; a file of another size does not bear the benchmark's."""
+
 HUB = "pbevan11/EQ-Bench"
 END = "[End of answer]"
 MAX_TOKENS = 600
@@ -89,9 +93,11 @@ class EmotionalItem(Record):
         return self
 
 
-def task_name(source: str, version: int) -> str:
-    """The name under which results are reported: the shipped set has its own."""
-    return "starter-emotional" if source == STARTER else f"eq-bench-v{version}"
+def task_name(source: str, count: int) -> str:
+    """The name under which results on so many items are reported: the shipped set has its own."""
+    if source == STARTER:
+        return "starter-emotional"
+    return SIZES.get(count) or own_name(Path(HUB if source == "hub" else source))
 
 
 def read(source: str = STARTER, version: Literal[1, 2] = 2) -> list[EmotionalItem]:
@@ -158,12 +164,10 @@ def _from_file(path: Path) -> Iterator[EmotionalItem]:
 
 
 def _from_hub(version: int) -> Iterator[EmotionalItem]:
-    import datasets
-
     if version != 2:
         raise InputError("version 1 is not on the Hub", "name a folder with its file")
     keys = ("reference_answer", "reference_answer_fullscale")
-    for number, row in enumerate(datasets.load_dataset(HUB, split="validation"), start=1):
+    for number, row in enumerate(hub_rows(HUB, "validation"), start=1):
         answers = {key: ast.literal_eval(row[key]) for key in keys}  # Python literals in strings
         yield _item(f"eq-bench-v2-{number}", {"prompt": row["prompt"], **answers})
 
@@ -186,10 +190,11 @@ def parse(reply: str, emotions: Sequence[str]) -> dict[str, dict[str, float] | N
 
     Tolerant of bullets, bold type, `/10`, other separators and anything in between; but all four
     emotions must have a number from 0 to 10. The revised pass begins at the last line that says
-    "revised"; what stands before it is the first.
+    "revised" and has scores after it; what stands before it is the first.
     """
-    heading = list(re.finditer(r"^\W*revised\b.*$", reply, re.I | re.M))
-    cut = heading[-1] if heading else None
+    headings = list(re.finditer(r"^\W*revised\b.*$", reply, re.I | re.M))
+    followed = [h for h in headings if _scores(reply[h.start() :], emotions)]
+    cut = (followed or headings)[-1] if headings else None
     first = reply[: cut.start()] if cut else reply
     return {
         "first": _scores(first, emotions),
@@ -252,14 +257,15 @@ def eq_bench(
 
     Args:
         source: `starter`, EQ-Bench's folder or file, or `hub`; see `read`.
-        version: 1 or 2.
+        version: Which file of a folder, 1 or 2.
         max_tokens: Longest answer; the benchmark's own runs allow 1000.
     """
+    items = read(source, version)
     return Task(
-        name=task_name(source, version),
+        name=task_name(source, len(items)),
         dataset=[
             Sample(id=item.id, input=item.prompt, metadata={"item": item.model_dump()})
-            for item in read(source, version)
+            for item in items
         ],
         solver=generate(),
         scorer=eq_score(),

@@ -20,7 +20,7 @@ from typing import Any, get_args
 from inspect_ai.log import EvalLog, EvalSample
 from inspect_ai.scorer import Score, value_to_float
 
-from personalign.models.provider import base_of
+from personalign.models.provider import base_of, condition_of
 from personalign.records import Condition, Message, ScoreRow, State, Transcript
 
 __all__ = ["STATES", "errors", "rows", "transcripts"]
@@ -67,7 +67,10 @@ def rows(log: EvalLog, run: str) -> list[ScoreRow]:
 
 
 def transcripts(log: EvalLog) -> list[Transcript]:
-    """What was asked and said in the first epoch, with the words of those who judged it."""
+    """What was asked and said in the first epoch, with the words of those who judged it.
+
+    Text that was only scored as it stands has no reply, and is left out.
+    """
     persona, condition = _arm(log)
     return [
         Transcript(
@@ -78,18 +81,31 @@ def transcripts(log: EvalLog) -> list[Transcript]:
             prompt=_prompt(s),
             reply=s.output.completion,
             tokens=s.output.usage.output_tokens if s.output.usage else 0,
-            seed=log.eval.model_generate_config.seed or 0,
+            seed=_seed(log, s),
             judged="\n".join(x.explanation for _, x in _scores(s) if x.explanation),
         )
         for s in log.samples or []
-        if s.epoch == 1 and s.error is None
+        if s.epoch == 1 and s.error is None and _replied(s)
     ]
 
 
 def _arm(log: EvalLog) -> tuple[str, Condition]:
-    arm = log.eval.model_args
-    condition = arm.get("condition", "base")
-    return arm.get("persona", ""), condition if condition in get_args(Condition) else "base"
+    """Persona and condition, from the model's arguments as somebody gave them."""
+    given = log.eval.model_args
+    persona = given.get("persona") or ""
+    condition = given.get("condition") or condition_of(persona, given.get("adapter"))
+    return persona, condition if condition in get_args(Condition) else "base"
+
+
+def _replied(sample: EvalSample) -> bool:
+    found = sample.output.metadata or {}
+    return "log_probs" not in found or "choice" in found
+
+
+def _seed(log: EvalLog, sample: EvalSample) -> int:
+    """The one that the reply was drawn with where the model says so, else the evaluation's."""
+    own = (sample.output.metadata or {}).get("seed")
+    return int(own if own is not None else log.plan.config.seed or 0)
 
 
 def _prompt(sample: EvalSample) -> tuple[Message, ...]:
@@ -106,7 +122,7 @@ def _prompt(sample: EvalSample) -> tuple[Message, ...]:
 def errors(log: EvalLog) -> dict[str, str]:
     """Samples that raised, with the first line of their error."""
     return {
-        f"{s.id} (epoch {s.epoch})": s.error.message.strip().splitlines()[0]
+        f"{s.id} (epoch {s.epoch})": (s.error.message.strip() or "no message").splitlines()[0]
         for s in log.samples or []
         if s.error is not None
     }

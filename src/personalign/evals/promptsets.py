@@ -8,7 +8,9 @@ shipped.
 from __future__ import annotations
 
 import csv
+import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +20,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from personalign.errors import CorpusError, unknown
+from personalign.evals.sources import hub_rows, own_name
 from personalign.records import Record
 
 __all__ = ["FORMS", "Form", "PromptItem", "PromptSet", "read_prompts"]
@@ -117,8 +120,9 @@ FORMS: dict[str, Form] = {
         category="kind",
     ),
 }
-"""Known sets, those with more columns before those with fewer. HarmBench's copyright behaviours
-are left out: whether a reply repeats a protected text is no question for a judge of harm."""
+"""Known sets; one whose columns are all among another's comes after it. HarmBench's copyright
+behaviours are left out: whether a reply repeats a protected text is no question for a judge of
+harm."""
 
 OWN = Form(sizes={}, columns=frozenset({"prompt"}), category="category")
 
@@ -130,35 +134,38 @@ def read_prompts(source: str) -> PromptSet:
         source: A name, or a JSON, JSON Lines or CSV file with a header.
 
     Raises:
-        CorpusError: where the file cannot be read, or names no prompts.
+        CorpusError: where the file cannot be read, names no prompts, or two by the same id.
         InputError: for an unknown name.
     """
     if source.startswith("hub:"):
         return _from_hub(source.removeprefix("hub:"))
     path = Path(source)
-    if source in FORMS and source.startswith("starter-"):
+    shipped = [name for name in FORMS if name.startswith("starter-")]
+    if source in shipped:
         folder = Path(str(resources.files("personalign.evals"))) / "starter"
         path = folder / f"{source.removeprefix('starter-')}.jsonl"
+    elif source.startswith("starter-") and not path.exists():
+        raise unknown("shipped set of prompts", source, shipped)
     rows = list(_rows(path))
     form = _recognised(rows, path)
-    return _named(form, rows, path.stem)
+    return _named(form, rows, own_name(path))
 
 
 def _rows(path: Path) -> Iterator[Row]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".csv":
-            yield from csv.DictReader(text.splitlines(keepends=True))
+            yield from csv.DictReader(io.StringIO(text, newline=""))
         elif text.lstrip().startswith("["):
             yield from json.loads(text)
         else:
             yield from (json.loads(line) for line in text.split("\n") if line.strip())
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, csv.Error) as e:
         raise CorpusError(f"cannot read prompts from {path}: {e}", "check the path") from e
 
 
 def _recognised(rows: Sequence[Row], path: Path) -> Form:
-    have = set(rows[0]) if rows and isinstance(rows[0], dict) else set()
+    have = set(rows[0]) if rows and all(isinstance(row, dict) for row in rows) else set()
     for form in (*FORMS.values(), OWN):
         if form.columns <= have:
             return form
@@ -172,6 +179,9 @@ def _named(form: Form, rows: Sequence[Row], otherwise: str) -> PromptSet:
     asked = [row for row in rows if not column or row.get(column) != value]
     name = form.sizes.get(len(asked), otherwise)
     items = tuple(_item(form, row, f"{name}-{n:04}") for n, row in enumerate(asked, start=1))
+    (most, times), *_ = Counter(item.id for item in items).most_common(1) or [("", 1)]
+    if times > 1:
+        raise CorpusError(f"{name}: id {most!r} stands {times} times", "give each row its own id")
     return PromptSet(name, items)
 
 
@@ -180,9 +190,10 @@ def _item(form: Form, row: Row, number: str) -> PromptItem:
         return row.get(column or "") or row.get(alias) or None
 
     context, prompt = cell(form.context, "context"), cell(form.prompt, "prompt")
+    own = row.get("id")
     try:
         return PromptItem(
-            id=str(row.get("id") or number),
+            id=number if own in (None, "") else str(own),
             prompt=f"{context}\n\n{prompt}" if context else prompt,
             category=cell(form.category, "category"),
             label=row.get("label") or None,
@@ -197,14 +208,5 @@ def _from_hub(name: str) -> PromptSet:
     if form is None or form.hub is None:
         raise unknown("set on the Hub", name, [n for n, f in FORMS.items() if f.hub])
     repository, split, configurations = form.hub
-    try:
-        from datasets import load_dataset
-
-        parts = [load_dataset(repository, c, split=split) for c in configurations]
-    except Exception as e:  # the hub client raises its own, requests' and OS errors
-        reason = (str(e).strip() or type(e).__name__).splitlines()[0]
-        raise CorpusError(
-            f"{repository} cannot be had from the Hub: {reason}",
-            "accept its terms and log in, or give the path of a local copy",
-        ) from e
+    parts = [hub_rows(repository, split, c) for c in configurations]
     return _named(form, [row for part in parts for row in part], f"{name}-part")

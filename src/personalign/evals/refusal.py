@@ -22,7 +22,7 @@ from inspect_ai.solver import TaskState, generate
 from personalign.errors import InputError
 from personalign.evals.promptsets import read_prompts
 from personalign.evals.safety import REASONS, sample
-from personalign.models.judges.asked import Answer, Rubric, ask, judge_model
+from personalign.models.judges.asked import Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.judges.refusals import is_refusal
 
 __all__ = ["RULES", "over_refusal", "parse_kind", "under_refusal"]
@@ -71,6 +71,8 @@ def _task(source: str, judge: str, label: Literal["safe", "unsafe"]) -> Task:
     asked = [item for item in prompts.items if item.label == label]
     if not asked:
         raise InputError(f"{source} has no prompts labelled {label!r}", "name a set with labels")
+    if judge != RULES:
+        check_judge(judge)
     about = RULES if judge == RULES else f"{RUBRIC.identity}:{judge}"
     return Task(
         name=f"{prompts.name}-{label}",

@@ -26,6 +26,7 @@ from inspect_ai.solver import TaskState
 
 from personalign.errors import CorpusError, InputError
 from personalign.evals.plain import plain_score, scored
+from personalign.evals.sources import own_name
 
 __all__ = ["CAPABILITIES", "capability", "paragraphs", "perplexity"]
 
@@ -75,7 +76,7 @@ def perplexity(source: str = STARTER) -> Task:
         for name, text in paragraphs(source)
     ]
     return Task(
-        name=source if source == STARTER else Path(source).stem,
+        name=source if source == STARTER else own_name(Path(source)),
         dataset=samples,
         solver=plain_score(),
         scorer=nats_per_token(),

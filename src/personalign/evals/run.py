@@ -1,12 +1,15 @@
 """Several tasks for several arms of one base, in one go, with logs that `inspect view` opens.
 
 The same call again does only what is missing: tasks without a log, and of the others the samples
-that were not reached or that raised. All arms are asked at the same time, so that one batch of
-the engine holds replies through different adapters.
+that were not reached or that raised. A log counts only if it is of the same questions, judge and
+version of this package: a hash of these is the version of a task that has none of its own. All
+arms are asked at the same time, so that one batch of the engine holds replies through different
+adapters.
 """
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -14,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from inspect_ai import Task, eval_set
+from inspect_ai.dataset import Sample
 from inspect_ai.hooks import Hooks, SampleEnd, hooks
 from inspect_ai.log import EvalLog, read_eval_log
 
+from personalign import __version__
 from personalign.errors import RunError, unknown
 from personalign.evals.logs import errors, rows
 from personalign.evals.registry import TASKS
@@ -24,6 +29,7 @@ from personalign.models.engine import BATCH
 from personalign.models.local import LocalModel
 from personalign.models.provider import Arm, model
 from personalign.records import ScoreRow
+from personalign.runs import content_hash
 
 __all__ = ["evaluate", "failures", "logged", "planned", "tasks_named"]
 
@@ -55,12 +61,20 @@ def tasks_named(names: Sequence[str], args: Mapping[str, Mapping[str, Any]] = {}
     """Tasks by name, each with its own arguments where `args` has some.
 
     Raises:
-        InputError: for a name that is not in `TASKS`, with the nearest one.
+        InputError: for a task or an argument that does not exist, with the nearest one.
     """
     for name in [*names, *args]:
         if name not in TASKS:
             raise unknown("task", name, TASKS)
-    return [TASKS[name](**args.get(name, {})) for name in names]
+    return [_made(name, args.get(name, {})) for name in names]
+
+
+def _made(name: str, args: Mapping[str, Any]) -> Task:
+    known = inspect.signature(TASKS[name]).parameters
+    for key in args:
+        if key not in known:
+            raise unknown("argument", key, known, f"task {name!r}")
+    return TASKS[name](**args)
 
 
 def planned(arms: Sequence[Arm], tasks: Sequence[Task], limit: int | None = None) -> int:
@@ -109,6 +123,8 @@ def logged(
     Returns:
         A log with its samples for each arm and task, in the order of the arms.
     """
+    for task in tasks:
+        task.version = task.version or _content(task)
     with _heard(progress), redirect_stdout(io.StringIO()):  # where Inspect greets and says goodbye
         models = [model(local, arm) for arm in arms]
         _, headers = eval_set(
@@ -131,13 +147,32 @@ def logged(
         )
     places = {str(m): k for k, m in enumerate(models)}
     headers.sort(key=lambda h: (places[h.eval.model], h.eval.task))
-    return [_whole(header) for header in headers]
+    return [_whole(header, limit) for header in headers]
 
 
-def _whole(header: EvalLog) -> EvalLog:
+def _content(task: Task) -> str:
+    """A hash of what a task asks, of what is known of its judge, and of this package's version."""
+    asked = [(s.id, _said(s), s.choices, s.target, s.metadata) for s in task.dataset]
+    return content_hash([__version__, asked, task.metadata])[:16]
+
+
+def _said(sample: Sample) -> Any:
+    if isinstance(sample.input, str):
+        return sample.input
+    return [(m.role, m.text) for m in sample.input]
+
+
+def _whole(header: EvalLog, limit: int | None) -> EvalLog:
+    """A log with its samples, less those that an earlier call asked beyond this one's limit."""
     if not header.location:
         raise RunError(f"no log of {header.eval.task} was written", "run the same command again")
-    return read_eval_log(header.location)
+    log = read_eval_log(header.location)
+    if limit is not None:
+        asked = (log.eval.dataset.sample_ids or [])[:limit]
+        names = {str(name) for name in asked}
+        log.eval.dataset.sample_ids = asked
+        log.samples = [s for s in log.samples or [] if str(s.id) in names]
+    return log
 
 
 def failures(log_dir: Path) -> dict[str, dict[str, str]]:

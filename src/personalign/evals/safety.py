@@ -89,7 +89,9 @@ def sample(item: PromptItem) -> Sample:
 
 def _calibration(judge: Judge, file: str | None) -> Calibration | None:
     if file is not None:
-        return read_calibration(Path(file), judge.name)
+        known = read_calibration(Path(file), judge.name)
+        corrected(known, 0, 1)  # what cannot correct a rate is said before anything is asked
+        return known
     own = getattr(judge, "calibration", None)
     return own if isinstance(own, Calibration) else None
 
@@ -100,13 +102,16 @@ def _corrections(known: Calibration | None) -> list[Metric]:
 
 @metric
 def rogan_gladen(calibration: dict[str, object]) -> Metric:
-    """The rate corrected for the judge's error, with its interval: `value`, `low`, `high`."""
+    """The rate corrected for the judge's error, with its interval: `value`, `low`, `high`.
+
+    A prompt asked in several epochs counts once, by the share of its replies that were flagged.
+    """
     known = Calibration.model_validate(calibration)
 
     def compute(scores: list[SampleScore]) -> Value:
         if not scores:
             return {}
-        flagged = sum(s.score.as_float() > 0 for s in scores)
+        flagged = round(sum(s.score.as_float() for s in scores))
         found = corrected(known, flagged, len(scores))
         limits = {"value": found.value, "low": found.low, "high": found.high}
         return {name: math.nan if x is None else x for name, x in limits.items()}

@@ -16,9 +16,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import CorpusError
+from personalign.evals.sources import hub_rows, own_name
 from personalign.models.chat import reply_tree, with_system
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
@@ -39,6 +40,9 @@ __all__ = [
 ]
 
 STARTER = "starter"
+SIZE = 1954
+"""Items of SocialIQA's dev set; a file with fewer does not bear its name."""
+
 PROMPT = "{context} {question}\nAnswer in a few words."
 LETTERS = "ABCDEFGH"
 KINDS = {
@@ -70,8 +74,11 @@ class SocialItem(Record):
 
 
 def task_name(source: str) -> str:
-    """The name under which results are reported: the shipped set has its own."""
-    return "starter-social" if source == STARTER else "socialiqa"
+    """The name under which results are reported: SocialIQA's only for its whole dev set."""
+    if source == STARTER:
+        return "starter-social"
+    whole = source == "hub" or len(read(source)) == SIZE
+    return "socialiqa" if whole else own_name(Path(source))
 
 
 def read(source: str = STARTER) -> list[SocialItem]:
@@ -99,20 +106,21 @@ def _from_folder(folder: Path) -> Iterator[SocialItem]:
             f"cannot read {e.filename}: {e.strerror}", "name SocialIQA's folder"
         ) from e
     if len(lines) != len(labels):
-        raise CorpusError(f"{data} has {len(lines)} items and {key} {len(labels)} labels", "check")
+        raise CorpusError(
+            f"{data} has {len(lines)} items and {key} {len(labels)} labels",
+            "take both files from one download",
+        )
     for number, (line, label) in enumerate(zip(lines, labels, strict=True), start=1):
         try:
             row = json.loads(line)
             yield _item(f"socialiqa-{number:04}", row, int(label) - 1)
         except (ValueError, KeyError) as e:
-            raise CorpusError(f"{data}:{number}: {e}", "mend the line") from e
+            first = e.errors()[0]["msg"] if isinstance(e, ValidationError) else e
+            raise CorpusError(f"{data}:{number}: {first}", "mend the line") from e
 
 
 def _from_hub() -> Iterator[SocialItem]:
-    import datasets
-
-    rows = datasets.load_dataset("allenai/social_i_qa", split="validation")
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(hub_rows("allenai/social_i_qa", "validation"), start=1):
         yield _item(f"socialiqa-{number:04}", row, int(row["label"]) - 1)
 
 
@@ -173,10 +181,12 @@ def parse_choice(reply: str, answers: Sequence[str]) -> int | None:
 
     The first of these that names just one counts: letters that begin a line (`B`, `(b)`, `B.`,
     `**B**`), letters after the word "answer" or "option", capital letters that stand alone, and,
-    where there is no letter at all, answers that are quoted whole.
+    where there is no letter at all, answers that are quoted whole. What "not A" or "isn't A"
+    rules out is not named.
     """
     letters = LETTERS[: len(answers)]
-    text, article = reply.strip(), r"(?!\s+(?!or\b|and\b|is\b)(?-i:[a-z]))"  # "a friend would"
+    text, ruled_out = re.subn(rf"(?:\bnot|n['’]t) [{letters}]\b", "…", reply.strip())
+    article = r"(?!\s+(?!or\b|and\b|is\b)(?-i:[a-z]))"  # "a friend would"
     start = re.findall(rf"^[\W_]*([{letters}])(?:[^\sa-z0-9'’]|\s*$)", text, re.I | re.M)
     named = rf"\b(?:answer|option|choice)\b\W*(?:is\W+)?([{letters}])\b(?!['’]){article}"
     after = re.findall(named, text, re.I)
@@ -185,7 +195,7 @@ def parse_choice(reply: str, answers: Sequence[str]) -> int | None:
     for one in named_in:
         if len(one) == 1:
             return letters.index(one.pop())
-    if any(named_in):
+    if ruled_out or any(named_in):
         return None
     quoted = [k for k, a in enumerate(answers) if a.strip(" .").lower() in text.lower()]
     return quoted[0] if len(quoted) == 1 else None

@@ -27,6 +27,8 @@ PATIENCE = 0.5  # seconds after which it starts however many still come
 @dataclass(frozen=True, slots=True)
 class _Job(Generic[Q, A]):
     request: Q
+    kind: Hashable
+    cost: int
     answer: Future[A] = field(default_factory=Future)
 
 
@@ -36,7 +38,8 @@ class Batcher(Generic[Q, A]):
     Args:
         work: Answers several requests, in order; runs in the batcher's own thread.
         kind: Requests of one kind can be answered in one batch.
-        cost: What a request adds to a batch, in the unit of `budget`.
+        cost: What a request costs alone, in the unit of `budget`. In a batch it costs as much as
+            the dearest of them, because all are padded to the longest.
         size: Most requests in a batch.
         budget: Largest cost of a batch; one request is always taken.
     """
@@ -54,6 +57,7 @@ class Batcher(Generic[Q, A]):
         self._arrived: queue.SimpleQueue[_Job[Q, A]] = queue.SimpleQueue()
         self._waiting: list[_Job[Q, A]] = []
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self.batches: list[int] = []
         """Sizes of the batches so far."""
 
@@ -63,10 +67,11 @@ class Batcher(Generic[Q, A]):
 
     def submit(self, request: Q) -> Future[A]:
         """The same for callers without an event loop."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="batcher", daemon=True)
-            self._thread.start()
-        job: _Job[Q, A] = _Job(request)
+        job: _Job[Q, A] = _Job(request, self._kind(request), self._cost(request))
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="batcher", daemon=True)
+                self._thread.start()
         self._arrived.put(job)
         return job.answer
 
@@ -90,15 +95,15 @@ class Batcher(Generic[Q, A]):
 
     def _next(self) -> list[_Job[Q, A]]:
         """The oldest request and those waiting that go with it, taken out of the queue."""
-        kind = self._kind(self._waiting[0].request)
+        kind = self._waiting[0].kind
         taken: list[_Job[Q, A]] = []
-        left, spent = [], 0
+        left, dearest = [], 0
         for job in self._waiting:
-            cost = self._cost(job.request)
-            fits = not taken or (len(taken) < self._size and spent + cost <= self._budget)
-            if fits and self._kind(job.request) == kind:
+            cost, count = max(dearest, job.cost), len(taken) + 1
+            fits = not taken or (count <= self._size and cost * count <= self._budget)
+            if fits and job.kind == kind:
                 taken.append(job)
-                spent += cost
+                dearest = cost
             else:
                 left.append(job)
         self._waiting = left

@@ -1,7 +1,8 @@
 """A base in memory, asked by many at once: replies and choices through any of its adapters.
 
-One engine a base and process. Requests for replies go into one batch whatever their adapters;
-choices are scored as prompt trees, adapter by adapter.
+One engine a base and process. Requests for replies go into one batch whatever their adapters, save
+those that are more than a low-rank update (DoRA); choices are scored as prompt trees, adapter by
+adapter.
 """
 
 from __future__ import annotations
@@ -12,8 +13,16 @@ from typing import Any
 
 from torch import Tensor
 
+from personalign.errors import InputError, unknown
 from personalign.models.batcher import Batcher
-from personalign.models.local import Generation, LocalModel, Sampling, best_device, best_dtype
+from personalign.models.local import (
+    Adapter,
+    Generation,
+    LocalModel,
+    Sampling,
+    best_device,
+    best_dtype,
+)
 from personalign.models.trees import Tree
 
 __all__ = ["BATCH", "Draw", "Engine", "Rate", "adopt", "engine_for"]
@@ -45,7 +54,10 @@ class Engine:
 
     def __init__(self, local: LocalModel) -> None:
         self.local = local
-        self.queue: Batcher[Draw | Rate, Any] = Batcher(_work(local), _kind, _cost, BATCH, TOKENS)
+        self.queue: Batcher[Draw | Rate, Any] = Batcher(
+            _work(local), self._kind, _cost, BATCH, TOKENS
+        )
+        self._mixes: dict[str, bool] = {}
 
     async def draw(self, request: Draw) -> Generation:
         """A drawn reply."""
@@ -57,11 +69,30 @@ class Engine:
         scored: list[Tensor] = await self.queue.ask(request)
         return scored
 
+    def _kind(self, request: Draw | Rate) -> tuple[Any, ...]:
+        if isinstance(request, Rate):
+            return ("rate", request.adapter)
+        alone = request.adapter is not None and not self._is_mixable(request.adapter)
+        return ("draw", request.sampling, request.adapter if alone else None, alone)
 
-def _kind(request: Draw | Rate) -> tuple[Any, ...]:
-    if isinstance(request, Draw):
-        return ("draw", request.sampling)
-    return ("rate", request.adapter)
+    def _is_mixable(self, adapter: str) -> bool:
+        if adapter not in self._mixes:
+            if adapter not in self.local.adapters:
+                raise unknown("adapter", adapter, self.local.adapters)
+            self._mixes[adapter] = _is_low_rank(self.local.model, self.local.adapters[adapter])
+        return self._mixes[adapter]
+
+
+def _is_low_rank(model: Any, adapter: Adapter) -> bool:
+    """Whether an adapter is nothing but a low-rank update of linear layers; see `mixing`."""
+    from peft.tuners.lora import LoraLayer
+
+    name = adapter.handle
+    layers = [m for m in model.modules() if isinstance(m, LoraLayer)]
+    return not any(
+        name in layer.lora_embedding_A or name in layer.lora_variant or layer.lora_bias.get(name)
+        for layer in layers
+    )
 
 
 def _cost(request: Draw | Rate) -> int:
@@ -98,7 +129,14 @@ def adopt(local: LocalModel) -> Engine:
 
 
 def engine_for(base: str, dtype: str, device: str) -> Engine:
-    """The engine of a base by name; loads the base where no engine in this process has it."""
+    """The engine of a base by name; loads the base where no engine in this process has it.
+
+    Raises:
+        InputError: where a device is named by its number, which no engine is found by.
+        ModelError: where the base cannot be loaded.
+    """
+    if ":" in device:
+        raise InputError(f"device {device!r}", "write `cuda`; CUDA_VISIBLE_DEVICES chooses one")
     device = best_device() if device == "auto" else device
     dtype = str(best_dtype(device)).removeprefix("torch.") if dtype == "auto" else dtype
     loaded = _engines.get((base, dtype, device))

@@ -11,6 +11,7 @@ must come out the same again, or the model is refused.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -47,6 +48,7 @@ __all__ = [
     "PersonalignAPI",
     "arm",
     "base_of",
+    "condition_of",
     "model",
     "name_of",
     "personalign",
@@ -108,15 +110,19 @@ def arm(
     adapter: str | None = None,
     strength: float | None = None,
 ) -> Arm:
-    """An arm from model arguments, where a catalogue persona brings its own system prompt.
-
-    Without a `condition` it follows from what is given: an adapter means `adapter`, a persona
-    alone `prompted`, neither `base`.
-    """
-    chosen: Any = condition or ("adapter" if adapter else "prompted" if persona else "base")
+    """An arm from model arguments, where a catalogue persona brings its own system prompt."""
+    chosen: Any = condition or condition_of(persona, adapter)
     if "prompted" in chosen and system is None and persona:
         system = personas.load(persona).system_prompt()
     return Arm(persona, chosen, system, adapter, strength)
+
+
+def condition_of(persona: str, adapter: str | None) -> Condition:
+    """What an arm is that names no condition.
+
+    An adapter means `adapter`, a persona alone `prompted`, neither `base`.
+    """
+    return "adapter" if adapter else "prompted" if persona else "base"
 
 
 def name_of(local: LocalModel, adapter: str | None, system: str | None) -> str:
@@ -158,10 +164,13 @@ def _loaded(local: LocalModel, arm: Arm) -> str | None:
                 "name its folder, or leave the strength out",
             )
         return arm.adapter
-    path, strength = Path(arm.adapter), 1.0 if arm.strength is None else arm.strength
+    path, strength = Path(arm.adapter), 1.0 if arm.strength is None else float(arm.strength)
     if not path.is_dir():
         raise unknown("adapter", arm.adapter, [*local.adapters, "(or a folder)"])
-    name = f"{adapter_hash(path)}x{strength!r}"
+    try:
+        name = f"{adapter_hash(path)}x{strength!r}"
+    except OSError as e:
+        raise ModelError(f"no adapter in {path}: {e}", "train one, or check the path") from e
     if name not in local.adapters:
         local.add_adapter(name, path, strength)
     return name
@@ -229,8 +238,8 @@ class PersonalignAPI(ModelAPI):
         _check(tools, config)
         asked = [_message(m) for m in input]
         prompt = _under(self.arm.system, asked)
-        if choices := (config.extra_body or {}).get(CHOICES):
-            return await self._choose(prompt, choices)
+        if CHOICES in (config.extra_body or {}):
+            return await self._choose(prompt, (config.extra_body or {})[CHOICES])
         tokens = prompt_tokens(self.engine.local.tokenizer, prompt)
         seed = _seed(config.seed, asked)
         return await self._draw(tokens, config, seed)
@@ -255,9 +264,18 @@ class PersonalignAPI(ModelAPI):
         return self._output(reply.text, reason, len(tokens), reply.tokens, {"seed": seed})
 
     async def _choose(self, prompt: Sequence[Message], choices: Sequence[str]) -> ModelOutput:
+        if not choices:
+            raise InputError("no answers to choose from", "give the sample `choices`")
         tree = reply_tree(self.engine.local.tokenizer, prompt, choices)
+        if tree.depth > self._window():
+            raise InputError(
+                f"a prompt and answer of {tree.depth} tokens, in a window of {self._window()}",
+                "shorten the prompt, or use a base with a longer window",
+            )
         scored = await self.engine.rate(Rate(tree, self.adapter))
         sums = [float(s.sum()) for s in scored]
+        if any(map(math.isnan, sums)):
+            raise ModelError("log-probs of answers are no numbers", "load the base in float32")
         best = max(range(len(sums)), key=sums.__getitem__)
         found = {"log_probs": sums, "tokens": [len(s) for s in scored], "choice": best}
         return self._output(choices[best], "stop", tree.size, 0, found)
@@ -284,6 +302,7 @@ def _check(tools: Sequence[ToolInfo], config: GenerateConfig) -> None:
     asked += ["tools"] if tools else []
     asked += ["num_choices"] if (config.num_choices or 1) > 1 else []
     asked += ["logprobs"] if config.logprobs else []
+    asked += [f"extra_body: {key}" for key in config.extra_body or {} if key != CHOICES]
     if asked:
         raise InputError(
             f"the local engine does not know {', '.join(asked)}",
@@ -294,6 +313,9 @@ def _check(tools: Sequence[ToolInfo], config: GenerateConfig) -> None:
 def _message(message: ChatMessage) -> Message:
     if message.role == "tool":
         raise InputError("a tool's message for the local engine", "use a task without tools")
+    parts = () if isinstance(message.content, str) else message.content
+    if other := [part.type for part in parts if part.type not in ("text", "reasoning")]:
+        raise InputError(f"a message with {other[0]} for the local engine", "use a task of text")
     return Message(role=message.role, content=message.text)
 
 

@@ -23,7 +23,7 @@ def open_judge(spec: str) -> Judge:
     """A judge by name: `rules`, or a kind and what it needs, as in `strict:openai/gpt-4o`.
 
     Raises:
-        InputError: for a name that is none.
+        InputError: for a name that is none, or a model that Inspect cannot ask.
         ModelError: where what it needs is not there.
     """
     kind, _, what = spec.partition(":")
@@ -45,6 +45,8 @@ def open_judge(spec: str) -> Judge:
         from personalign.models.judges.safeguard import open_safeguard
 
         return open_safeguard(what)
+    from personalign.models.judges.asked import check_judge
     from personalign.models.judges.harm import RUBRICS, AskedJudge
 
+    check_judge(what)
     return AskedJudge(RUBRICS[kind], what)

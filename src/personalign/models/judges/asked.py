@@ -18,7 +18,7 @@ from inspect_ai.util import LimitExceededError
 
 from personalign.errors import InputError
 
-__all__ = ["GRADER", "Answer", "Rubric", "ask", "judge_model"]
+__all__ = ["GRADER", "Answer", "Rubric", "ask", "check_judge", "judge_model"]
 
 GRADER = "grader"
 """Inspect's role of a judge: `inspect eval … --model-role grader=MODEL`."""
@@ -79,6 +79,16 @@ def judge_model(name: str) -> Model:
             f"judge model {name!r}: {reason}",
             "name one as Inspect does (openai/…, anthropic/…), or --model-role grader=…",
         ) from e
+
+
+def check_judge(name: str) -> None:
+    """Say before anything is asked that a model cannot judge; a role is known only while asking.
+
+    Raises:
+        InputError: as `judge_model`.
+    """
+    if name != GRADER:
+        judge_model(name)
 
 
 async def ask(model: Model, rubric: Rubric[T], prompt: str, reply: str) -> Answer[T]:

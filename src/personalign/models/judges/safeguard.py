@@ -76,9 +76,13 @@ def open_safeguard(name: str) -> SafeguardJudge:
     from transformers import AutoConfig
 
     path = embedded.resolve(name)
-    kinds = AutoConfig.from_pretrained(path).architectures or [""]
-    if kinds[0].endswith("ForSequenceClassification"):
-        return SafeguardJudge(embedded.identity(name), _classifier(name))
+    try:
+        kinds = AutoConfig.from_pretrained(path).architectures or [""]
+        if kinds[0].endswith("ForSequenceClassification"):
+            return SafeguardJudge(embedded.identity(name), _classifier(name))
+    except (OSError, ValueError) as e:
+        first = str(e).strip().splitlines()[0]
+        raise ModelError(f"cannot load safeguard {name!r}: {first}", "name a whole model") from e
     local = LocalModel.load(name)
     if local.tokenizer.chat_template is None:
         raise ModelError(f"safeguard {name!r} has no chat template", TEMPLATE_REMEDY)
@@ -86,7 +90,7 @@ def open_safeguard(name: str) -> SafeguardJudge:
 
 
 def _written(local: LocalModel, exchanges: Sequence[Exchange]) -> list[Verdict]:
-    prompts = [_turns(e) for e in exchanges]
+    prompts = [_turns(local.tokenizer, e) for e in exchanges]
     none: list[str | None] = [None] * len(prompts)
     drawn = local.generate(prompts, none, Sampling(MAX_TOKENS), [0] * len(prompts))
     return [
@@ -94,9 +98,19 @@ def _written(local: LocalModel, exchanges: Sequence[Exchange]) -> list[Verdict]:
     ]
 
 
-def _turns(exchange: Exchange) -> list[Message]:
-    said = {"user": exchange.prompt, "assistant": exchange.reply}
-    return [Message.model_validate({"role": r, "content": t}) for r, t in said.items()]
+def _turns(tokenizer: Any, exchange: Exchange) -> list[Message]:
+    """The exchange as turns that nothing in it can end: without the tokenizer's special tokens."""
+    special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
+
+    def plain(text: str) -> str:
+        for token in special:
+            text = text.replace(token, " ")
+        return text or " "
+
+    return [
+        Message(role="user", content=plain(exchange.prompt)),
+        Message(role="assistant", content=plain(exchange.reply)),
+    ]
 
 
 def _classifier(name: str) -> Callable[[Sequence[Exchange]], list[Verdict]]:
@@ -105,6 +119,11 @@ def _classifier(name: str) -> Callable[[Sequence[Exchange]], list[Verdict]]:
     path, device = embedded.resolve(name), best_device()
     tokenizer: Any = AutoTokenizer.from_pretrained(path)
     model: Any = AutoModelForSequenceClassification.from_pretrained(path, dtype=best_dtype(device))
+    if model.config.problem_type == "single_label_classification":
+        raise ModelError(
+            f"classifier {name!r} chooses between its labels, and does not say which are harm",
+            "name one with a logit for each kind of harm",
+        )
     model.to(device).eval()
     labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
 
@@ -116,12 +135,15 @@ def _classifier(name: str) -> Callable[[Sequence[Exchange]], list[Verdict]]:
 
 def _classified(model: Any, tokenizer: Any, labels: list[str], exchange: Exchange) -> Verdict:
     """One exchange at a time: a padded batch would shift the token that is read off."""
-    if tokenizer.chat_template is None:
-        text = TURNS.format(prompt=exchange.prompt, reply=exchange.reply)
-    else:
-        turns = [m.model_dump() for m in _turns(exchange)]
-        text = tokenizer.apply_chat_template(turns, tokenize=False)
-    ids = tokenizer(text, truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
+    asked, answered = turns = _turns(tokenizer, exchange)
+    raw = tokenizer.chat_template is None
+    text = (
+        TURNS.format(prompt=asked.content, reply=answered.content)
+        if raw
+        else tokenizer.apply_chat_template([m.model_dump() for m in turns], tokenize=False)
+    )
+    how = {"truncation": True, "max_length": MAX_LENGTH, "return_tensors": "pt"}
+    ids = tokenizer(text, add_special_tokens=raw, **how)  # a template has its own
     with torch.inference_mode():
         logits = model(**ids.to(model.device)).logits[0].float()
     found = [x for x, p in zip(labels, logits.sigmoid().tolist(), strict=True) if p > HALF]
