@@ -205,9 +205,7 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
 def test_the_error_of_a_calibrated_judge_reaches_the_analysis(
     tiny_base: Path, tmp_path: Path
 ) -> None:
-    study = Study(
-        StudyConfig.model_validate(SMALL | {"base": str(tiny_base)}), tmp_path / "run"
-    )
+    study = Study(StudyConfig.model_validate(SMALL | {"base": str(tiny_base)}), tmp_path / "run")
     known = {"overall": agreement([1, 1, 0, 0], [1, 0, 1, 0]).model_dump(mode="json")}
     made = [
         SimpleNamespace(eval=SimpleNamespace(task=task, metadata={"calibration": calibration}))

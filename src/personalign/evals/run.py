@@ -31,7 +31,7 @@ from personalign.models.provider import Arm, model
 from personalign.records import ScoreRow
 from personalign.runs import content_hash
 
-__all__ = ["evaluate", "failures", "logged", "planned", "tasks_named"]
+__all__ = ["content", "evaluate", "failures", "logged", "planned", "tasks_named"]
 
 LOG_EVERY = 8  # samples; what a killed evaluation may lose of each task
 
@@ -124,7 +124,7 @@ def logged(
         A log with its samples for each arm and task, in the order of the arms.
     """
     for task in tasks:
-        task.version = task.version or _content(task)
+        task.version = task.version or content(task)
     with _heard(progress), redirect_stdout(io.StringIO()):  # where Inspect greets and says goodbye
         models = [model(local, arm) for arm in arms]
         _, headers = eval_set(
@@ -150,7 +150,7 @@ def logged(
     return [_whole(header, limit) for header in headers]
 
 
-def _content(task: Task) -> str:
+def content(task: Task) -> str:
     """A hash of what a task asks, of what is known of its judge, and of this package's version."""
     asked = [(s.id, _said(s), s.choices, s.target, s.metadata) for s in task.dataset]
     return content_hash([__version__, asked, task.metadata])[:16]

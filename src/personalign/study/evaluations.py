@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from personalign.study.steps import Study
 
-__all__ = ["evaluate", "planned_tasks"]
+__all__ = ["contents", "evaluate", "planned_tasks"]
 
 
 def planned_tasks(study: Study) -> list[Task]:
@@ -39,6 +39,13 @@ def planned_tasks(study: Study) -> list[Task]:
     return run.tasks_named(list(asked), asked)
 
 
+def contents(study: Study) -> list[str]:
+    """Hashes of what the planned tasks ask and of what is known of their judges."""
+    from personalign.evals import run
+
+    return [run.content(task) for task in study.inspect_tasks]
+
+
 def evaluate(study: Study) -> list[Path]:
     """Run the planned tasks for all arms; their logs go into logs/."""
     from personalign.evals import logs, run
@@ -48,7 +55,7 @@ def evaluate(study: Study) -> list[Path]:
         return provider.Arm(arm.persona, arm.condition, study.system(arm), study.adapter(arm))
 
     measures = study.config.measures
-    tasks = planned_tasks(study)
+    tasks = study.inspect_tasks
     arms = [asked(arm) for arm in study.arms]
     limit = measures.evaluation_limit
     made = run.logged(

@@ -9,7 +9,6 @@ from personalign.analysis import detectable_proportion
 from personalign.psychometrics.inventory import interview_inventory, statement_inventory
 from personalign.records import Record
 from personalign.study.config import StudyConfig
-from personalign.study.evaluations import planned_tasks
 from personalign.study.steps import Study
 
 __all__ = ["DISCORDANCE", "PlannedTask", "plan_of"]
@@ -63,7 +62,7 @@ def _sizes(study: Study) -> Iterator[tuple[str, int]]:
     measures = study.config.measures
     yield from ((task, SIZES[task](study)) for task in measures.tasks)
     if measures.evaluations:
-        for name, task in zip(measures.evaluations, planned_tasks(study), strict=True):
+        for name, task in zip(measures.evaluations, study.inspect_tasks, strict=True):
             size = len(task.dataset)
             yield name, min(size, measures.evaluation_limit or size)
 

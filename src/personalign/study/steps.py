@@ -28,7 +28,7 @@ from personalign.runs import Run, content_hash, environment, file_hash, write_at
 from personalign.study.arms import Arm, arms
 from personalign.study.config import PERSONA, TASKS, StudyConfig
 from personalign.study.context import context
-from personalign.study.evaluations import evaluate, planned_tasks
+from personalign.study.evaluations import contents, evaluate, planned_tasks
 from personalign.study.replies import replies
 from personalign.study.tasks import SCORED
 from personalign.study.training import (
@@ -112,6 +112,11 @@ class Study:
         return social.read(self.config.measures.social)[: self.config.measures.social_items]
 
     @cached_property
+    def inspect_tasks(self) -> list[Any]:
+        """The Inspect tasks that are named under `measures.evaluations`, with their data."""
+        return planned_tasks(self)
+
+    @cached_property
     def inventory(self) -> inventory.PairInventory:
         """Statement pairs."""
         return inventory.pair_inventory(self.config.measures.inventory)
@@ -154,7 +159,7 @@ class Study:
         with self.folder.locked():
             self.begin()
             if until != "verify" and self.config.measures.evaluations:
-                planned_tasks(self)  # a wrong name is said before anything is trained
+                _ = self.inspect_tasks  # a wrong name is said before anything is trained
             self.train_all()
             scored = [(arm, task) for arm in self.arms for task in tasks if task in SCORED]
             for arm, task in scored:
@@ -315,6 +320,7 @@ class Study:
         }
         inputs = self._inputs(
             tasks=measures.evaluations,
+            content=contents(self),
             limit=measures.evaluation_limit,
             arms={arm.slug: self.system(arm) for arm in self.arms},
             adapters=trained,
