@@ -18,6 +18,7 @@ from inspect_ai.model import GenerateConfig
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
+from mockmodel import saying
 from personalign.errors import InputError
 from personalign.evals import run, social, social_tasks
 from personalign.evals.logs import rows
@@ -280,3 +281,11 @@ def test_inspects_own_command_line(tiny_base: Path, tmp_path: Path) -> None:
         ).stdout
     )
     assert len(listed) == 1
+
+
+def test_who_grades_is_named_once_for_all_arms(local: LocalModel, tmp_path: Path) -> None:
+    tasks = run.tasks_named(["aggression"], {"aggression": {"judge": "grader"}})
+    made = run.logged(local, ARMS[:1], tasks, tmp_path, limit=2, grader=saying("4", "none"))
+    found = [row for log in made for row in rows(log, "run")]
+    assert {row.state for row in found} == {"unparsed"}
+    assert len(found) == 2 * 4

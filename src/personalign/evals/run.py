@@ -20,6 +20,7 @@ from inspect_ai import Task, eval_set
 from inspect_ai.dataset import Sample
 from inspect_ai.hooks import Hooks, SampleEnd, hooks
 from inspect_ai.log import EvalLog, read_eval_log
+from inspect_ai.model import Model
 
 from personalign import __version__
 from personalign.errors import RunError, unknown
@@ -107,6 +108,7 @@ def logged(
     seed: int = 0,
     concurrency: int = BATCH,
     progress: Callable[[int], None] = lambda done: None,
+    grader: str | Model | None = None,
 ) -> list[EvalLog]:
     """Ask every arm every task; what an earlier call left is finished, not repeated.
 
@@ -119,6 +121,7 @@ def logged(
         seed: Decides every draw, together with prompt and epoch.
         concurrency: Samples of a task that are under way at the same time.
         progress: Called with the number of samples done since.
+        grader: Inspect model that answers where a task's judge is `grader`.
 
     Returns:
         A log with its samples for each arm and task, in the order of the arms.
@@ -131,6 +134,7 @@ def logged(
             list(tasks),
             log_dir=str(log_dir),
             model=models,
+            model_roles={"grader": grader} if grader else None,
             limit=limit,
             seed=seed,
             max_connections=concurrency,

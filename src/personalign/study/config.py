@@ -50,6 +50,8 @@ class Measures(Record):
     """Inspect tasks by name (docs/evaluations.md), each with its arguments, `{}` for none."""
     evaluation_limit: int | None = Field(None, ge=1)
     """How many samples of each Inspect task; all where empty."""
+    grader: str | None = None
+    """Inspect model that judges for tasks whose `judge` is `grader`."""
     equivalence: dict[str, float] = Field(default_factory=dict)
     """Metric → the largest difference that counts as none (proportions: 0 to 1), for tests of
     equivalence with base."""

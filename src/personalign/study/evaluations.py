@@ -66,6 +66,7 @@ def evaluate(study: Study) -> list[Path]:
         limit,
         study.config.seed,
         progress=study.announce("evaluations", run.planned(arms, tasks, limit)),
+        grader=measures.grader,
     )
     scores = study.folder.path / "scores" / "evaluations.parquet"
     rows = [row for log in made for row in logs.rows(log, study.config.name)]

@@ -321,6 +321,7 @@ class Study:
         inputs = self._inputs(
             tasks=measures.evaluations,
             content=contents(self),
+            grader=measures.grader,
             limit=measures.evaluation_limit,
             arms={arm.slug: self.system(arm) for arm in self.arms},
             adapters=trained,
