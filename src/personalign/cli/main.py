@@ -124,7 +124,7 @@ def train(file: StudyFile, persona: str, out: Out = None, as_json: Json = False)
 
 @app.command()
 def verify(file: StudyFile, out: Out = None, as_json: Json = False) -> None:
-    """Measure behaviour and statements of a study's personas, and give a verdict on each.
+    """Ask whether a study's personas are there, by its own measures, with a verdict on each.
 
     Reads a study file and the adapters in its run folder (trains those that are missing);
     writes verification.json there.
