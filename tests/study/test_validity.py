@@ -169,6 +169,15 @@ def test_every_measure_that_a_study_names_has_a_voice(study: Study, scores: pd.D
     assert verdict["INFP", "adapter"].verdict == "indeterminate"
 
 
+@pytest.mark.parametrize("gone", MEASURES)
+def test_a_measure_that_was_not_asked_is_left_out(
+    study: Study, scores: pd.DataFrame, gone: str
+) -> None:
+    first = next(reach(study, scores[scores["task"] != gone]))
+    measured = {s.measure for scale in first.scales for s in scale.shifts}
+    assert measured == set(MEASURES) - {gone}
+
+
 def test_no_labels_are_tried_without_the_four_dichotomies(tmp_path: Path) -> None:
     config = StudyConfig.model_validate(
         {"name": "five", "personas": ["high_openness"], "corpus": "starter/big_five",

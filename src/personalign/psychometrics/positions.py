@@ -39,12 +39,14 @@ def behaviour_positions(rows: pd.DataFrame, personas: Mapping[str, Persona]) -> 
 def statement_positions(rows: pd.DataFrame, inventory: PairInventory) -> pd.DataFrame:
     """Item × scale, averaged over ways of asking.
 
-    Missing where the item is of another scale, or one of its statements has no value.
+    Missing where the item is of another scale, was not asked, or a statement of it has no value.
     """
     side = rows["metric"].str.startswith("first").map({True: 1.0, False: -1.0})
     asks = rows["metric"].str.split(":").str[1].nunique()
     difference = (rows["value"] * side).groupby(rows["sample"]).sum(min_count=2 * asks) / asks
-    out = pd.DataFrame(index=difference.index, columns=list(inventory.scales), dtype=float)
+    items = [item.id for item in inventory.items]
+    difference = difference.reindex(items)
+    out = pd.DataFrame(index=items, columns=list(inventory.scales), dtype=float)
     for item in inventory.items:
         out.loc[item.id, item.scale] = inventory.sign(item) * difference[item.id]
     return out
