@@ -226,6 +226,14 @@ def test_unknown_tasks_have_a_neighbour() -> None:
         run.tasks_named(["safety"], {"safety": {"sorce": "x"}})
 
 
+def test_a_stop_before_all_tasks_began_is_not_a_finished_evaluation(
+    local: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "eval_set", lambda *args, **kwargs: (False, []))
+    with pytest.raises(KeyboardInterrupt):
+        run.evaluate(local, ARMS, run.tasks_named(["social"]), tmp_path)
+
+
 KILLED = """
 import sys, os
 from pathlib import Path

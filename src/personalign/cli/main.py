@@ -6,6 +6,7 @@ Heavy imports happen inside the commands, so that help answers at once.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,8 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         print("personalign: stopped; the same command goes on where it was", file=sys.stderr)
-        sys.exit(130)
+        sys.stderr.flush()
+        os._exit(130)  # a thread that is inside torch would abort Python's own way out
     except OSError as e:
         where = f" {e.filename}" if e.filename else ""
         print(f"personalign: cannot use{where}: {e.strerror or e}", file=sys.stderr)

@@ -125,6 +125,9 @@ def logged(
 
     Returns:
         A log with its samples for each arm and task, in the order of the arms.
+
+    Raises:
+        KeyboardInterrupt: where it was stopped; what is done is in the logs.
     """
     for task in tasks:
         task.version = task.version or content(task)
@@ -149,6 +152,8 @@ def logged(
             display="none",
             ctl_server=False,
         )
+    if len(headers) < len(models) * len(tasks):  # Inspect tells so of a stop before all had begun
+        raise KeyboardInterrupt
     places = {str(m): k for k, m in enumerate(models)}
     headers.sort(key=lambda h: (places[h.eval.model], h.eval.task))
     return [_whole(header, limit) for header in headers]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -230,14 +231,22 @@ class LocalModel:
         seeds: Sequence[int],
     ) -> list[Generation]:
         """Replies to prompts given as tokens, all in one batch; see `generate`."""
-        from personalign.models.sampling import processors
+        from personalign.models.decoding import decode
+        from personalign.models.sampling import SeededGumbel, processors
 
         pad = self._pad
         width = max(map(len, prompts))
         ids = torch.tensor([(pad,) * (width - len(p)) + p for p in prompts], device=self.device)
         seen = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
-        with torch.inference_mode(), self._answering(adapters):
+        noise = SeededGumbel(seeds)
+        with torch.inference_mode(), self._answering(adapters) as mixture:
+
+            def keep(rows: Tensor) -> None:
+                mixture(rows)
+                noise.keep(rows)
+
             full = self.model.generate(
+                custom_generate=partial(decode, keep=keep),
                 input_ids=ids,
                 attention_mask=seen.to(self.device),
                 max_new_tokens=sampling.max_new_tokens,
@@ -247,20 +256,24 @@ class LocalModel:
                 top_k=None,
                 pad_token_id=pad,
                 eos_token_id=self._stops(),
-                logits_processor=processors(sampling, seeds),
-                stop_strings=list(sampling.stop) or None,
-                tokenizer=self.tokenizer,
+                logits_processor=processors(sampling, noise),
+                stopping_criteria=self._stop_texts(sampling),
             )
         rows = (row[width:].tolist() for row in full)
         return [self._decode(row, sampling, s) for row, s in zip(rows, seeds, strict=True)]
 
-    def _answering(self, adapters: Sequence[str | None]) -> AbstractContextManager[Any]:
-        """A context in which row b of a batch is answered through `adapters[b]`."""
+    @contextmanager
+    def _answering(self, adapters: Sequence[str | None]) -> Iterator[Callable[[Tensor], None]]:
+        """A context in which row b of a batch is answered through `adapters[b]`; see `mixed`."""
         if len(set(adapters)) == 1:
-            return self.use(adapters[0])
+            with self.use(adapters[0]):
+                yield lambda rows: None
+            return
         if missing := [a for a in adapters if a and a not in self.adapters]:
             raise unknown("adapter", missing[0], self.adapters)
-        return mixed(self.model, [self.adapters[a].handle if a else None for a in adapters])
+        handles = [self.adapters[a].handle if a else None for a in adapters]
+        with mixed(self.model, handles) as keep:
+            yield keep
 
     @property
     def _pad(self) -> int:
@@ -272,6 +285,11 @@ class LocalModel:
         if self.tokenizer.eos_token_id is not None:
             known.append(self.tokenizer.eos_token_id)
         return sorted(set(known))
+
+    def _stop_texts(self, sampling: Sampling) -> list[Any]:
+        from transformers import StopStringCriteria
+
+        return [StopStringCriteria(self.tokenizer, list(sampling.stop))] if sampling.stop else []
 
     def _decode(self, tokens: list[int], sampling: Sampling, seed: int) -> Generation:
         ends = {*self._stops(), self._pad}  # a row that is done before its batch is padded

@@ -25,8 +25,10 @@ __all__ = ["mixed"]
 
 
 @contextmanager
-def mixed(model: Any, adapters: Sequence[str | None]) -> Iterator[None]:
+def mixed(model: Any, adapters: Sequence[str | None]) -> Iterator[Callable[[Tensor], None]]:
     """A context in which row b of every batch is answered through `adapters[b]` (None: the base).
+
+    It gives a function to be called with the indices of the rows that stay when others leave.
 
     Args:
         model: A PEFT model with LoRA adapters on linear layers.
@@ -39,10 +41,16 @@ def mixed(model: Any, adapters: Sequence[str | None]) -> Iterator[None]:
 
     layers: list[Any] = [m for m in model.modules() if isinstance(m, LoraLayer)]
     before = [vars(layer).get("forward") for layer in layers]
+    mixtures = [_Mixture(layer, adapters) for layer in layers]
+
+    def keep(rows: Tensor) -> None:
+        for mixture in mixtures:
+            mixture.keep(rows)
+
     try:
-        for layer in layers:
-            layer.forward = _forward(layer, adapters)
-        yield
+        for layer, mixture in zip(layers, mixtures, strict=True):
+            layer.forward = mixture
+        yield keep
     finally:
         for layer, forward in zip(layers, before, strict=True):
             if forward is None:
@@ -51,22 +59,29 @@ def mixed(model: Any, adapters: Sequence[str | None]) -> Iterator[None]:
                 layer.forward = forward
 
 
-def _forward(layer: Any, adapters: Sequence[str | None]) -> Callable[[Tensor], Tensor]:
-    names = sorted({a for a in adapters if a is not None and _has(layer, a)})
-    base = layer.base_layer
-    if not names:
-        return lambda x: base(x)
-    a, b = (
-        torch.cat([layer.lora_A[n].weight for n in names]),
-        torch.cat([layer.lora_B[n].weight for n in names], dim=1),
-    )
-    mask = torch.cat([_column(layer, n, adapters) for n in names], dim=1)[:, None].to(a)
+class _Mixture:
+    """One layer's forward pass."""
 
-    def forward(x: Tensor) -> Tensor:
-        out: Tensor = base(x)
-        return out + functional.linear(functional.linear(x.to(a), a) * mask, b).to(out)
+    def __init__(self, layer: Any, adapters: Sequence[str | None]) -> None:
+        names = sorted({a for a in adapters if a is not None and _has(layer, a)})
+        self.base = layer.base_layer
+        self.mask: Tensor | None = None
+        if names:
+            self.a = torch.cat([layer.lora_A[n].weight for n in names])
+            self.b = torch.cat([layer.lora_B[n].weight for n in names], dim=1)
+            columns = [_column(layer, n, adapters) for n in names]
+            self.mask = torch.cat(columns, dim=1)[:, None].to(self.a)
 
-    return forward
+    def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor = self.base(x)
+        if self.mask is None:
+            return out
+        low = functional.linear(x.to(self.a), self.a) * self.mask
+        return out + functional.linear(low, self.b).to(out)
+
+    def keep(self, rows: Tensor) -> None:
+        if self.mask is not None:
+            self.mask = self.mask[rows]
 
 
 def _has(layer: Any, name: str) -> bool:

@@ -35,9 +35,13 @@ class SeededGumbel(LogitsProcessor):
         noisy: Tensor = scores.float() + gumbel.to(scores.device)
         return noisy
 
+    def keep(self, rows: Tensor) -> None:
+        """Only these rows are drawn from now on."""
+        self.generators = [self.generators[row] for row in rows.tolist()]
 
-def processors(sampling: Sampling, seeds: Sequence[int]) -> LogitsProcessorList:
-    """Processors under which greedy decoding draws each row with its own seed."""
+
+def processors(sampling: Sampling, noise: SeededGumbel) -> LogitsProcessorList:
+    """Processors under which greedy decoding draws, each row with its own noise."""
     if sampling.temperature == 0:
         return LogitsProcessorList()
     steps: list[Any] = [TemperatureLogitsWarper(sampling.temperature)]
@@ -45,4 +49,4 @@ def processors(sampling: Sampling, seeds: Sequence[int]) -> LogitsProcessorList:
         steps.append(TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:
         steps.append(TopPLogitsWarper(sampling.top_p))
-    return LogitsProcessorList([*steps, SeededGumbel(seeds)])
+    return LogitsProcessorList([*steps, noise])
