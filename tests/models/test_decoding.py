@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -50,11 +51,12 @@ def test_rows_leave_when_they_end_and_the_others_go_on(
     monkeypatch.setattr(LocalModel, "_stops", lambda self: sorted(set(ends)))
     sizes: list[int] = []
     select = DynamicCache.batch_select_indices
-    monkeypatch.setattr(
-        DynamicCache,
-        "batch_select_indices",
-        lambda self, rows: (sizes.append(len(rows)), select(self, rows))[1],
-    )
+
+    def seen(self: DynamicCache, rows: Tensor) -> None:
+        sizes.append(len(rows))
+        select(self, rows)
+
+    monkeypatch.setattr(DynamicCache, "batch_select_indices", seen)
     together = three.draw(prompts, names, sampling, seeds)
     assert sizes == sorted(sizes, reverse=True)
     assert sizes
