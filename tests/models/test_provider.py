@@ -156,9 +156,9 @@ def test_a_prompt_that_fills_the_window_is_said(local: LocalModel) -> None:
 
 def test_the_personas_prompt_stands_before_the_tasks_own(local: LocalModel) -> None:
     task = [Message(role="system", content="Numbers only."), Message(role="user", content="Hi")]
-    both = provider._under("Be kind.", task)
+    both = provider.under("Be kind.", task)
     assert [m.content for m in both] == ["Be kind.\n\nNumbers only.", "Hi"]
-    assert provider._under(None, task) == tuple(task)
+    assert provider.under(None, task) == tuple(task)
 
 
 def test_models_from_arguments_as_the_command_line_gives_them(

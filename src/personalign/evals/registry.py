@@ -1,4 +1,4 @@
-"""What Inspect finds under `personalign`: the model provider and every task.
+"""What Inspect finds under `personalign`: the model providers and every task.
 
 Named in `pyproject.toml` as an entry point, so that `inspect eval personalign/social --model
 personalign/embedded` works wherever the package is installed.
@@ -18,8 +18,9 @@ from personalign.evals.retention import capability, perplexity
 from personalign.evals.safety import safety
 from personalign.evals.social_tasks import social, social_generate
 from personalign.models.provider import personalign
+from personalign.models.served import personalign_vllm
 
-__all__ = ["TASKS", "personalign"]
+__all__ = ["TASKS", "personalign", "personalign_vllm"]
 
 TASKS: dict[str, Callable[..., Task]] = {
     "aggression": aggression,

@@ -49,9 +49,12 @@ __all__ = [
     "arm",
     "base_of",
     "condition_of",
+    "message_of",
     "model",
     "name_of",
+    "own_seed",
     "personalign",
+    "under",
 ]
 
 CHOICES = "choices"
@@ -139,7 +142,7 @@ def name_of(local: LocalModel, adapter: str | None, system: str | None) -> str:
 
 def base_of(model: str) -> str:
     """The base's identity in a model's name; other providers' names as they are."""
-    name = model.removeprefix("personalign/")
+    name = re.sub(r"^personalign(-vllm)?/", "", model)
     known = IDENTITY.fullmatch(name)
     return name.removesuffix(known["rest"] or "") if known else name
 
@@ -236,12 +239,12 @@ class PersonalignAPI(ModelAPI):
     ) -> ModelOutput:
         """A reply, or where `config.extra_body` has `choices` the likeliest of them."""
         _check(tools, config)
-        asked = [_message(m) for m in input]
-        prompt = _under(self.arm.system, asked)
+        asked = [message_of(m) for m in input]
+        prompt = under(self.arm.system, asked)
         if CHOICES in (config.extra_body or {}):
             return await self._choose(prompt, (config.extra_body or {})[CHOICES])
         tokens = prompt_tokens(self.engine.local.tokenizer, prompt)
-        seed = _seed(config.seed, asked)
+        seed = own_seed(config.seed, asked)
         return await self._draw(tokens, config, seed)
 
     async def _draw(
@@ -310,7 +313,12 @@ def _check(tools: Sequence[ToolInfo], config: GenerateConfig) -> None:
         )
 
 
-def _message(message: ChatMessage) -> Message:
+def message_of(message: ChatMessage) -> Message:
+    """A message of text as ours.
+
+    Raises:
+        InputError: for a tool's message, or one with more than text.
+    """
     if message.role == "tool":
         raise InputError("a tool's message for the local engine", "use a task without tools")
     parts = () if isinstance(message.content, str) else message.content
@@ -319,7 +327,7 @@ def _message(message: ChatMessage) -> Message:
     return Message(role=message.role, content=message.text)
 
 
-def _under(system: str | None, prompt: Sequence[Message]) -> tuple[Message, ...]:
+def under(system: str | None, prompt: Sequence[Message]) -> tuple[Message, ...]:
     """The prompt under the arm's system prompt, before what the task says as system."""
     if system is None or prompt[0].role != "system":
         return with_system(prompt, system)
@@ -327,7 +335,7 @@ def _under(system: str | None, prompt: Sequence[Message]) -> tuple[Message, ...]
     return (both, *prompt[1:])
 
 
-def _seed(seed: int | None, asked: Sequence[Message]) -> int:
+def own_seed(seed: int | None, asked: Sequence[Message]) -> int:
     """A seed of its own for each prompt and epoch; arms share it, as common random numbers."""
     return int(content_hash([seed or 0, epoch.get(1), list(asked)])[:15], 16)
 

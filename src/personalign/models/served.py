@@ -1,0 +1,193 @@
+"""Arms of a base that a vLLM server answers for, with adapters loaded by content hash.
+
+    VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve Qwen/Qwen3-8B --enable-lora --max-lora-rank 16
+    inspect eval personalign/safety --model personalign-vllm/Qwen/Qwen3-8B \\
+        --model-base-url http://127.0.0.1:8000/v1 -M persona=INFP -M adapter=runs/x/adapters/INFP
+
+The server is asked to load an adapter under its own hash the first time that an arm needs it
+(vLLM's `/v1/load_lora_adapter`), so that no two adapters can be mistaken for each other, and the
+folder must lie where the server sees it. What a reply depends on is in the model's name, as for
+the local engine, except that the base's weights are the server's word: its model card is hashed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageUser,
+    GenerateConfig,
+    ModelAPI,
+    get_model,
+    modelapi,
+)
+from inspect_ai.tool import ToolChoice, ToolInfo
+
+from personalign.errors import InputError, ModelError, unknown
+from personalign.models.engine import BATCH
+from personalign.models.local import adapter_hash
+from personalign.models.provider import (
+    CHOICES,
+    IDENTITY,
+    Arm,
+    arm,
+    message_of,
+    own_seed,
+    under,
+)
+from personalign.runs import content_hash
+
+__all__ = ["ServedAPI", "personalign_vllm"]
+
+LOADING = 600  # seconds that a server may take to load an adapter
+DEFAULTS = GenerateConfig()
+ROLES: dict[str, Any] = {
+    "assistant": ChatMessageAssistant,
+    "system": ChatMessageSystem,
+    "user": ChatMessageUser,
+}
+
+
+class ServedAPI(ModelAPI):
+    """Inspect's view of one arm of a served base.
+
+    Args:
+        model_name: The base as the server names it, or a whole name from a log.
+        base_url: The server's address, ending in `/v1`; else `VLLM_BASE_URL`.
+        api_key: The server's key; else `VLLM_API_KEY`, or none.
+        config: Settings of generation; the server says which it knows.
+        arm_args: `persona`, `condition`, `system`, `adapter`; see `provider.arm`.
+
+    Raises:
+        ModelError: where the server does not answer, has no such base, or cannot load the adapter.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig = DEFAULTS,
+        **arm_args: Any,
+    ) -> None:
+        self.arm = arm(**arm_args)
+        known = IDENTITY.fullmatch(model_name)
+        base = known["base"] if known else model_name
+        url = (base_url or os.environ.get("VLLM_BASE_URL") or "").rstrip("/")
+        if not url:
+            raise InputError("no address of a vLLM server", "give --model-base-url http://…/v1")
+        key = api_key or os.environ.get("VLLM_API_KEY") or "none"
+        server = _Server(url, key)
+        card = server.card(base)
+        served, parts = base, [f"{base}@{content_hash(card)[:16]}"]
+        if self.arm.adapter is not None:
+            served = server.load(_folder(self.arm))
+            parts.append(f"adapter@{served}x1.0")
+        if self.arm.system is not None:
+            parts.append(f"system@{content_hash(self.arm.system)[:16]}")
+        name = "+".join(parts)
+        if known and model_name != name:
+            raise ModelError(f"{model_name} has become {name}", "evaluate anew")
+        super().__init__(name, url, key, [], config)
+        asked = f"openai-api/vllm/{served}"
+        self.inner = get_model(asked, base_url=url, api_key=key, memoize=False).api
+
+    def max_tokens(self) -> int | None:
+        return self.inner.max_tokens()
+
+    def max_connections(self) -> int:
+        return BATCH
+
+    def connection_key(self) -> str:
+        return str(self.base_url)
+
+    def should_retry(self, ex: Exception) -> Any:
+        return self.inner.should_retry(ex)
+
+    async def generate(
+        self,
+        input: list[ChatMessage],  # noqa: A002 -- Inspect's name
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,
+        config: GenerateConfig,
+    ) -> Any:
+        """The server's reply under the arm's system prompt, with a seed of the request's own."""
+        if CHOICES in (config.extra_body or {}):
+            raise InputError(
+                "answers to choose from, for a served model",
+                "take the task that asks in words, as social_generate, or the local engine",
+            )
+        asked = [message_of(m) for m in input]
+        own = config.merge(GenerateConfig(seed=own_seed(config.seed, asked)))
+        said = [ROLES[m.role](content=m.content) for m in under(self.arm.system, asked)]
+        return await self.inner.generate(said, tools, tool_choice, own)
+
+
+def _folder(arm: Arm) -> Path:
+    path = Path(arm.adapter or "")
+    if not (path / "adapter_model.safetensors").is_file():
+        raise ModelError(f"no adapter in {path}", "train one, or check the path")
+    if arm.strength not in (None, 1.0):
+        raise InputError(
+            f"strength {arm.strength} of a served adapter",
+            "vLLM applies adapters as they are: `personalign adapters compose` weakens one",
+        )
+    return path
+
+
+class _Server:
+    """What is asked of a server besides replies."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url, self.key = url, key
+
+    def card(self, base: str) -> dict[str, Any]:
+        """What the server says of a base, apart from when it was started."""
+        cards = self._cards()
+        if base not in cards:
+            raise unknown("model", base, cards)
+        return {key: cards[base].get(key) for key in ("id", "root", "max_model_len")}
+
+    def load(self, folder: Path) -> str:
+        """Load an adapter if it is not there; the name under which it answers, its hash."""
+        name = adapter_hash(folder)
+        if name not in self._cards():
+            asked = {"lora_name": name, "lora_path": str(folder.resolve())}
+            self._ask("load_lora_adapter", asked)
+        return name
+
+    def _cards(self) -> dict[str, dict[str, Any]]:
+        answer = json.loads(self._ask("models"))
+        return {card["id"]: card for card in answer["data"]}
+
+    def _ask(self, path: str, body: Any = None) -> str:
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.url}/{path}", data, headers)
+        try:
+            with urlopen(request, timeout=LOADING) as answer:
+                said: str = answer.read().decode()
+                return said
+        except HTTPError as e:
+            told = e.read(300).decode(errors="replace").strip()
+            raise ModelError(
+                f"{self.url}/{path} answered {e.code}: {told}",
+                "start vLLM with --enable-lora, a --max-lora-rank that is large enough, and "
+                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True; the adapter's folder must be on its disk",
+            ) from e
+        except (URLError, TimeoutError) as e:
+            raise ModelError(f"no server at {self.url}: {e}", "start it, or mend the URL") from e
+
+
+@modelapi(name="personalign-vllm")
+def personalign_vllm() -> type[ModelAPI]:
+    """Registers the provider: models named `personalign-vllm/<base as served>`."""
+    return ServedAPI
