@@ -160,6 +160,7 @@ def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
         yield Missing(named, "because", absent["reason"])
     if found.verifications and not found.validity.agreement:
         yield Missing("agreement", "uncompared")
+    spoken = {(t.persona, t.condition) for t in found.transcripts}
     trained = "adapters" not in gone and any("adapter" in c for c in found.conditions)
     for persona in found.personas:
         if trained and persona not in found.histories:
@@ -170,12 +171,8 @@ def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
             arm = f"{persona} · {condition}"
             if "verification.json" not in gone and not found.verification(persona, condition):
                 yield Missing(arm, "unjudged")
-            if "replies" not in gone and not _speaks(found, persona, condition):
+            if "replies" not in gone and (persona, condition) not in spoken:
                 yield Missing(arm, "silent")
-
-
-def _speaks(found: Findings, persona: str, condition: str) -> bool:
-    return any((t.persona, t.condition) == (persona, condition) for t in found.transcripts)
 
 
 def _verifications(path: Path) -> tuple[Verification, ...]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from personalign.analysis.tradeoffs import HARMS
 from personalign.report.findings import Findings
 from personalign.report.margins import TASK, scene_margins
 from personalign.report.words import Words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["MOST", "browser_data", "to_script"]
 
@@ -128,16 +131,14 @@ def _add_scores(
     """Scores by condition. A scene's margin stands with its free-text reply where there is one."""
     scored = found.scores[~found.scores["task"].isin(HIDDEN)]
     risky = set(scored.loc[scored["metric"].isin(HARMS), "task"])
-    kinds = {(t, s): c for t, s, c in scored[["task", "sample", "cluster"]].itertuples(index=False)}
+    kinds = {(t, s): c for t, s, c in _tuples(scored[["task", "sample", "cluster"]])}
     for (_, task, name), sample in out.items():  # also what no judge could say anything of
         kind = kinds.get((task, name), name)
         sample.harmful, sample.category = task in risky, "" if kind == name else kind
     rows = scored.dropna(subset="value")
     keys = ["persona", "task", "sample", "cluster", "metric", "condition"]
     means = rows.groupby(keys, sort=False, observed=True)["value"].mean().reset_index()
-    for persona, task, name, cluster, metric, condition, value in means.itertuples(
-        index=False, name=None
-    ):
+    for persona, task, name, cluster, metric, condition, value in _tuples(means):
         for who in [persona] if persona else found.personas or [""]:
             sample = out.setdefault((who, task, name), Sample())
             sample.values.setdefault(metric, {})[condition] = float(value)
@@ -149,6 +150,11 @@ def _add_scores(
             values = out.setdefault(key, Sample()).values
             values.setdefault(MARGIN, {})[condition] = value
             values.setdefault(PREFERS, {})[condition] = float(value > 0)
+
+
+def _tuples(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """A table's rows, through objects: Arrow's texts are made one by one, at six times the cost."""
+    return frame.astype(object).itertuples(index=False, name=None)
 
 
 def _kept(samples: Mapping[Key, Sample]) -> set[Key]:
