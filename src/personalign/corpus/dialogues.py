@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -223,6 +224,7 @@ async def _write(
     for again in range(style.tries):
         asked = question(job, style, how, again)
         answer = await asker.ask(asked)
+        await asyncio.sleep(0)  # whoever waits for a slot is asked before this is read
         if answer.state == "lost":
             return [*results, answer]
         results.append(_result(asker, job, asked, answer, style))
