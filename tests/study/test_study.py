@@ -23,6 +23,7 @@ from personalign.errors import CorpusError, InputError
 from personalign.records import Transcript, read_jsonl, to_jsonl
 from personalign.report.findings import read
 from personalign.study import Study, StudyConfig, read_config
+from personalign.study.conclusions import collect
 from personalign.study.context import context
 from personalign.study.evaluations import _calibrations
 from personalign.study.verdicts import verdicts
@@ -189,7 +190,7 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
     study.train_all()
     study.evaluate()
-    study.collect(["evaluations"])
+    collect(study, ["evaluations"])
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     arms = frame.groupby(["persona", "condition"])["sample"].nunique().to_dict()
     assert arms == {("", "base"): 6, ("INFP", "prompted"): 6, ("INFP", "adapter"): 6}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
-from personalign import __version__, analysis, personas, report
+from personalign import __version__, analysis, personas
 from personalign.corpus import pairs, scenes
 from personalign.evals import social
 from personalign.models import embedded
@@ -24,10 +22,10 @@ from personalign.records import (
     read_jsonl,
     to_jsonl,
 )
-from personalign.runs import Run, content_hash, environment, file_hash, write_atomic
+from personalign.runs import Run, content_hash, environment, write_atomic
 from personalign.study.arms import Arm, arms
-from personalign.study.config import PERSONA, TASKS, StudyConfig
-from personalign.study.context import context
+from personalign.study.conclusions import CONCLUSIONS, collect
+from personalign.study.config import TASKS, StudyConfig
 from personalign.study.evaluations import contents, evaluate, planned_tasks
 from personalign.study.replies import replies
 from personalign.study.tasks import SCORED
@@ -39,9 +37,7 @@ from personalign.study.training import (
     train_persona,
     training_prompt,
 )
-from personalign.study.validity import validity
-from personalign.study.verdicts import margins, reach
-from personalign.training import card, devices
+from personalign.training import devices
 
 __all__ = ["Study"]
 
@@ -170,10 +166,10 @@ class Study:
             if until != "verify" and self.config.measures.evaluations:
                 self.evaluate()
                 steps.append("evaluations")
-            self.collect(steps)
-            for step in ("verify", "analyse", "report"):
-                getattr(self, step)()
-                if step == until:
+            collect(self, steps)
+            for name, conclude in CONCLUSIONS.items():
+                conclude(self)
+                if name == until:
                     break
         return self.folder.path
 
@@ -328,89 +324,6 @@ class Study:
             seed=self.config.seed,
         )
         self.folder.step("evaluations", inputs, lambda: evaluate(self))
-
-    # From scores to the report.
-
-    def _outputs(self, steps: Sequence[str]) -> dict[str, str]:
-        done = [self.folder.outputs(n) for n in steps if n in self.folder.manifest["steps"]]
-        return {file: digest for files in done for file, digest in files.items()}
-
-    def _replied(self) -> dict[str, str]:
-        steps = [*(self.step(arm, "replies") for arm in self.arms), "evaluations"]
-        return {f: digest for f, digest in self._outputs(steps).items() if f.endswith(".jsonl")}
-
-    def collect(self, steps: Sequence[str]) -> None:
-        """The scores of these steps in one long table."""
-        made = self._outputs(steps)
-        files = {f: digest for f, digest in made.items() if f.endswith(".parquet")}
-        path = self.folder.path / "scores.parquet"
-
-        def work() -> list[Path]:
-            frames = [analysis.read(self.folder.path / f) for f in files]
-            analysis.write(pd.concat(frames, ignore_index=True), path)
-            return [path]
-
-        self.folder.step("collect", {"files": files}, work)
-
-    def verify(self) -> None:
-        """A verdict for every persona under every condition, and how far to trust the measures."""
-        path = self.folder.path / "verification.json"
-        inputs = {
-            "code": __version__,
-            "scores": self.folder.outputs("collect"),
-            "personas": self.personas,
-            "inventory": self.inventory,
-            "seed": self.config.seed,
-        }
-
-        def work() -> list[Path]:
-            frame = analysis.read(self.folder.path / "scores.parquet")
-            reached = [v.model_dump(mode="json") for v in reach(self, frame)]
-            for name in self.personas:
-                own = [v for v in reached if v["persona"] == name]
-                card.verified(self.folder.path / "adapters" / name, own)
-            known = {"verifications": reached} | validity(self, frame).model_dump(mode="json")
-            return [write_atomic(path, json.dumps(known, indent=1) + "\n")]
-
-        self.folder.step("verify", inputs, work)
-
-    def analyse(self) -> None:
-        """Estimates and paired contrasts of the outcome measures."""
-        path = self.folder.path / "analysis.json"
-        inputs = {
-            "code": __version__,
-            "scores": self.folder.outputs("collect"),
-            "replies": self._replied(),
-            "personas": self.personas,
-            "margins": self.config.measures.equivalence,
-            "calibrations": {
-                file.name: file_hash(file) for file in self.folder.path.glob("calibrations/*.json")
-            },
-            "seed": self.config.seed,
-        }
-
-        def work() -> list[Path]:
-            frame = analysis.read(self.folder.path / "scores.parquet")
-            strength = {arm: margins(self, frame, arm) for arm in self.arms[1:]}
-            beside = context(self.folder.path, self.personas, strength)
-            outcomes = frame[~frame["task"].isin(PERSONA)]
-            margins_of = self.config.measures.equivalence
-            result = analysis.analyse(
-                outcomes, self.config.seed, context=beside, margins=margins_of
-            )
-            return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
-
-        self.folder.step("analyse", inputs, work)
-
-    def report(self) -> None:
-        """The page that people look at."""
-        inputs = {
-            "code": __version__,
-            "verify": self.folder.outputs("verify"),
-            "analyse": self.folder.outputs("analyse"),
-            "replies": self._replied(),
-        }
-        self.folder.step("report", inputs, lambda: [report.build(self.folder.path)])
 
 
 def _remove(folder: Path) -> None:

@@ -1,0 +1,116 @@
+"""From scores to the report: the steps of a study after everything was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from personalign import __version__, analysis, report
+from personalign.runs import file_hash, write_atomic
+from personalign.study.config import PERSONA
+from personalign.study.context import context
+from personalign.study.validity import validity
+from personalign.study.verdicts import margins, reach
+from personalign.training import card
+
+if TYPE_CHECKING:
+    from personalign.study.steps import Study
+
+__all__ = ["CONCLUSIONS", "collect"]
+
+
+def collect(study: Study, steps: Sequence[str]) -> None:
+    """The scores of these steps in one long table."""
+    made = _outputs(study, steps)
+    files = {f: digest for f, digest in made.items() if f.endswith(".parquet")}
+    path = study.folder.path / "scores.parquet"
+
+    def work() -> list[Path]:
+        frames = [analysis.read(study.folder.path / f) for f in files]
+        analysis.write(pd.concat(frames, ignore_index=True), path)
+        return [path]
+
+    study.folder.step("collect", {"files": files}, work)
+
+
+def verify(study: Study) -> None:
+    """A verdict for every persona under every condition, and how far to trust the measures."""
+    path = study.folder.path / "verification.json"
+    inputs = {
+        "code": __version__,
+        "scores": study.folder.outputs("collect"),
+        "personas": study.personas,
+        "inventory": study.inventory,
+        "seed": study.config.seed,
+    }
+
+    def work() -> list[Path]:
+        frame = analysis.read(study.folder.path / "scores.parquet")
+        reached = [v.model_dump(mode="json") for v in reach(study, frame)]
+        for name in study.personas:
+            own = [v for v in reached if v["persona"] == name]
+            card.verified(study.folder.path / "adapters" / name, own)
+        known = {"verifications": reached} | validity(study, frame).model_dump(mode="json")
+        return [write_atomic(path, json.dumps(known, indent=1) + "\n")]
+
+    study.folder.step("verify", inputs, work)
+
+
+def analyse(study: Study) -> None:
+    """Estimates and paired contrasts of the outcome measures."""
+    path = study.folder.path / "analysis.json"
+    equivalent = study.config.measures.equivalence
+    inputs = {
+        "code": __version__,
+        "scores": study.folder.outputs("collect"),
+        "replies": _replied(study),
+        "personas": study.personas,
+        "margins": equivalent,
+        "calibrations": {
+            file.name: file_hash(file) for file in study.folder.path.glob("calibrations/*.json")
+        },
+        "seed": study.config.seed,
+    }
+
+    def work() -> list[Path]:
+        frame = analysis.read(study.folder.path / "scores.parquet")
+        strength = {arm: margins(study, frame, arm) for arm in study.arms[1:]}
+        beside = context(study.folder.path, study.personas, strength)
+        outcomes = frame[~frame["task"].isin(PERSONA)]
+        result = analysis.analyse(outcomes, study.config.seed, context=beside, margins=equivalent)
+        return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
+
+    study.folder.step("analyse", inputs, work)
+
+
+def write_report(study: Study) -> None:
+    """The page that people look at."""
+    inputs = {
+        "code": __version__,
+        "verify": study.folder.outputs("verify"),
+        "analyse": study.folder.outputs("analyse"),
+        "replies": _replied(study),
+    }
+    study.folder.step("report", inputs, lambda: [report.build(study.folder.path)])
+
+
+CONCLUSIONS: dict[str, Callable[[Study], None]] = {
+    "verify": verify,
+    "analyse": analyse,
+    "report": write_report,
+}
+"""What follows from the scores, in order, by the name of its step."""
+
+
+def _outputs(study: Study, steps: Sequence[str]) -> dict[str, str]:
+    done = [study.folder.outputs(n) for n in steps if n in study.folder.manifest["steps"]]
+    return {file: digest for files in done for file, digest in files.items()}
+
+
+def _replied(study: Study) -> dict[str, str]:
+    steps = [*(study.step(arm, "replies") for arm in study.arms), "evaluations"]
+    return {f: digest for f, digest in _outputs(study, steps).items() if f.endswith(".jsonl")}
