@@ -185,6 +185,11 @@ class Run:
         self.save()
         return True
 
+    def forget(self, name: str) -> None:
+        """Let a step count as not done, so that the next run does it again."""
+        if self.manifest["steps"].pop(name, None):
+            self.save()
+
     def outputs(self, name: str) -> dict[str, str]:
         """Files of a finished step with their hashes, as input to the steps that follow."""
         files: dict[str, str] = self.manifest["steps"][name]["files"]

@@ -42,6 +42,17 @@ def table(log: Any) -> dict[tuple[str, str], tuple[float | None, str]]:
     return {(r.sample, r.metric): (r.value, r.state) for r in rows(log, "run")}
 
 
+def test_a_folder_with_one_file_of_prompts_stands_for_it(tmp_path: Path) -> None:
+    (tmp_path / "SOURCE.md").write_text("where it comes from")
+    with pytest.raises(CorpusError, match="not one file of prompts: none"):
+        promptsets.read_prompts(str(tmp_path))
+    (tmp_path / "own.jsonl").write_text('{"prompt": "Why?"}\n')
+    assert [item.prompt for item in promptsets.read_prompts(str(tmp_path)).items] == ["Why?"]
+    (tmp_path / "other.csv").write_text("prompt\nHow?\n")
+    with pytest.raises(CorpusError, match=r"other\.csv, own\.jsonl"):
+        promptsets.read_prompts(str(tmp_path))
+
+
 def test_the_shipped_sets_have_names_of_their_own() -> None:
     sizes = {"starter-safety": 42, "starter-refusal": 40, "starter-conflict": 60}
     for name, size in sizes.items():

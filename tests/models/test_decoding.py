@@ -68,6 +68,23 @@ def test_rows_leave_when_they_end_and_the_others_go_on(
     assert {g.ended for g in together} == {"stop", "length"}
 
 
+def test_settings_that_a_base_brings_do_not_break_a_batch(
+    three: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [tuple(range(5, 9 + k)) for k in range(10)]
+    own = {"repetition_penalty": 1.3, "use_cache": False, "cache_implementation": "static"}
+    for key, value in {**own, "num_beams": 2}.items():
+        monkeypatch.setattr(three.model.generation_config, key, value)
+    sampling, names = Sampling(16, 1.0), [None] * 10
+    whole = three.draw(prompts, names, sampling, list(range(10)))
+    ends = [t for reply in whole[:6] for t in three.tokenizer(reply.text)["input_ids"][3:6]]
+    monkeypatch.setattr(LocalModel, "_stops", lambda self: sorted(set(ends)))
+    together = three.draw(prompts, names, sampling, list(range(10)))
+    alone = [three.draw([p], [None], sampling, [s])[0] for s, p in enumerate(prompts)]
+    assert together == alone
+    assert len({g.tokens for g in together}) > 1
+
+
 def test_a_mixture_answers_for_the_rows_that_stay(three: LocalModel) -> None:
     ids = torch.tensor([[5, 6, 7]] * 3)
     handles = [three.adapters[n].handle if n else None for n in (None, "one", "two")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def test_strength_scales_the_update(
 
 
 def test_what_is_wrong_with_an_adapter_is_said(
-    two: LocalModel, tmp_path: Path, tiny_base: Path, embedded: LocalModel
+    two: LocalModel, tmp_path: Path, adapters: dict[str, Path]
 ) -> None:
     with pytest.raises(InputError, match="unknown adapter 'thre'"):
         two.use("thre")
@@ -145,6 +146,13 @@ def test_what_is_wrong_with_an_adapter_is_said(
         two.add_adapter("x", tmp_path, 3.0)
     with pytest.raises(ModelError, match="no adapter in"):
         two.add_adapter("x", tmp_path)
+    whole = tmp_path / "whole"
+    shutil.copytree(adapters["one"], whole)
+    settings = whole / "adapter_config.json"
+    brought = json.loads(settings.read_text()) | {"modules_to_save": ["lm_head"]}
+    settings.write_text(json.dumps(brought))
+    with pytest.raises(ModelError, match=r"modules of its own \(modules_to_save\).*merge"):
+        two.add_adapter("x", whole)
 
 
 def test_bases_that_do_not_exist(tmp_path: Path) -> None:

@@ -135,6 +135,9 @@ def test_arms_load_their_adapters_by_hash_and_are_told_apart(
     assert set(asked) == {"org/tiny", *digests}
     told = [b for b in server.bodies if b["messages"][0]["role"] == "system"]
     assert [b["messages"][0]["content"].split("\n")[0] for b in told] == ["Be kind."] * 3
+    assert {(b["temperature"], b["top_p"], b["top_k"]) for b in server.bodies} == {(0.5, 1.0, -1)}
+    sent = {s.output.metadata["seed"] for s in logs[2].samples or [] if s.output.metadata}
+    assert sent == {b["seed"] for b in server.bodies if b["model"] == digests[0]}
     seeds = [[b["seed"] for b in server.bodies if b["model"] == d] for d in digests]
     assert len(set(seeds[0])) == 3  # one for each prompt, the same for every arm
     assert sorted(seeds[0]) == sorted(seeds[1])

@@ -14,15 +14,22 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from inspect_ai import Task
+from inspect_ai.dataset import Sample
+from inspect_ai.model import GenerateConfig
+from inspect_ai.scorer import includes
+from inspect_ai.solver import Generate, Solver, TaskState, solver
 from safetensors.torch import load_file
 
 from personalign.analysis.judges import agreement
 from personalign.corpus import scenes
 from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
+from personalign.evals import run
 from personalign.records import Transcript, read_jsonl, to_jsonl
 from personalign.report.findings import read
-from personalign.study import Study, StudyConfig, read_config
+from personalign.runs import Run
+from personalign.study import Study, StudyConfig, conclusions, read_config
 from personalign.study.conclusions import collect
 from personalign.study.context import context
 from personalign.study.evaluations import _calibrations
@@ -190,7 +197,7 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
     study.train_all()
     study.evaluate()
-    collect(study, ["evaluations"])
+    collect(study)
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     arms = frame.groupby(["persona", "condition"])["sample"].nunique().to_dict()
     assert arms == {("", "base"): 6, ("INFP", "prompted"): 6, ("INFP", "adapter"): 6}
@@ -201,6 +208,51 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     assert all(t.prompt[-1].role == "user" and t.prompt[-1].content for t in said)
     told = read(tmp_path / "run").transcripts  # where the report looks
     assert len(told) == len(said) == 18
+
+
+def test_samples_that_raised_are_errors_and_asked_again_by_the_next_run(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+
+    @solver
+    def fragile() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            if broken.exists() and state.sample_id == "2":
+                raise ValueError("the line is dead")
+            return await generate(state)
+
+        return solve
+
+    def task() -> Task:
+        samples = [Sample(id=str(k), input=f"Say {k}", target="x") for k in (1, 2)]
+        settings = GenerateConfig(max_tokens=2)
+        return Task(name="fragile", dataset=samples, solver=fragile(), scorer=includes(),
+                    config=settings)  # fmt: skip
+
+    monkeypatch.setitem(run.TASKS, "fragile", task)
+    measures = SMALL["measures"] | {"tasks": [], "evaluations": {"fragile": {}}}
+    change = {"base": str(tiny_base), "conditions": ["base"], "measures": measures}
+    config = StudyConfig.model_validate(SMALL | change)
+
+    def states() -> list[str]:
+        Study(config, tmp_path / "run").run(until="analyse")
+        return sorted(pd.read_parquet(tmp_path / "run" / "scores.parquet")["state"])
+
+    monkeypatch.setitem(conclusions.CONCLUSIONS, "verify", lambda study: None)
+    assert states() == ["error", "ok"]
+    broken.unlink()
+    assert states() == ["ok", "ok"]
+    assert "evaluations" in Run(tmp_path / "run").manifest["steps"]
+
+
+def test_a_study_without_a_task_that_scores_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    change = {"base": str(tiny_base), "measures": SMALL["measures"] | {"tasks": ["replies"]}}
+    study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
+    with pytest.raises(InputError, match="nothing that gives scores among the tasks replies"):
+        study.run()
+    assert not (tmp_path / "run" / "adapters").exists()
 
 
 def test_the_error_of_a_calibrated_judge_reaches_the_analysis(

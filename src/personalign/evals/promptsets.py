@@ -131,7 +131,7 @@ def read_prompts(source: str) -> PromptSet:
     """A shipped set (`starter-safety`, …), a benchmark from the Hub (`hub:advbench`), or a file.
 
     Args:
-        source: A name, or a JSON, JSON Lines or CSV file with a header.
+        source: A name; a JSON, JSON Lines or CSV file with a header; or a folder with one such.
 
     Raises:
         CorpusError: where the file cannot be read, names no prompts, or two by the same id.
@@ -146,9 +146,21 @@ def read_prompts(source: str) -> PromptSet:
         path = folder / f"{source.removeprefix('starter-')}.jsonl"
     elif source.startswith("starter-") and not path.exists():
         raise unknown("shipped set of prompts", source, shipped)
+    path = _file(path)
     rows = list(_rows(path))
     form = _recognised(rows, path)
     return _named(form, rows, own_name(path))
+
+
+def _file(path: Path) -> Path:
+    """The path itself, or the one file with data in the folder that it names."""
+    if not path.is_dir():
+        return path
+    found = [file for file in sorted(path.iterdir()) if file.suffix in (".csv", ".json", ".jsonl")]
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise CorpusError(f"{path} is a folder with not one file of prompts: {names}", "name one")
+    return found[0]
 
 
 def _rows(path: Path) -> Iterator[Row]:

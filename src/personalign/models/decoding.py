@@ -37,7 +37,7 @@ def decode(
         model: A decoder with a language-modelling head.
         input_ids: Prompts, [R, P], padded on the left.
         logits_processor: From texts so far and scores [R, V] to scores, of which the largest wins.
-        stopping_criteria: From texts so far to whether each row has ended.
+        stopping_criteria: From replies so far to whether each row has ended.
         generation_config: transformers' own, prepared.
         keep: Called with the indices of the rows that stay when others leave, for what else has
             a state for each row.
@@ -62,7 +62,7 @@ def decode(
         texts = torch.cat([texts, fresh], dim=1)
         seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
         places = places[:, -1:] + 1
-        ended = ended | stopping_criteria(texts, None)
+        ended = ended | stopping_criteria(texts[:, input_ids.shape[1] :], None)
         if ended.all():
             return torch.cat([input_ids, replies[:, : step + 1]], dim=1)
         if ended.sum() * ENDED >= len(ended):
@@ -70,5 +70,14 @@ def decode(
             rows, ended, texts, seen = rows[stay], ended[stay], texts[stay], seen[stay]
             fresh, places = fresh[stay], places[stay]
             cache.batch_select_indices(stay)
+            _keep(logits_processor, stay)
             keep(stay)
     return torch.cat([input_ids, replies], dim=1)
+
+
+def _keep(processors: Any, rows: Tensor) -> None:
+    """Penalties for repetition know for each row how much of it is the prompt."""
+    for processor in processors:
+        ignored = getattr(processor, "prompt_ignore_length", None)
+        if isinstance(ignored, Tensor):
+            processor.prompt_ignore_length = ignored[rows]

@@ -6,8 +6,8 @@ use: once an adapter), and a layer is one product, forward and backward. The gra
 need no gradient of W':  ∂B = s·gᵀ·(x·Aᵀ),  ∂A = s·(g·B)ᵀ·x  for the gradient g of the output.
 
 Only in float32: in bfloat16 a small update would vanish when it is added to the weight. Costs a
-copy of the adapted weights. What cannot be folded (dropout, DoRA, mixed adapters, half precision)
-goes PEFT's own way.
+copy of the adapted weights. What cannot be folded (dropout, DoRA, a LoRA bias, mixed adapters,
+half precision) goes PEFT's own way.
 
 Shape legend: x [..., I], W [O, I], A [r, I], B [O, r], y [..., O].
 """
@@ -79,7 +79,7 @@ class _FoldedForward:
         if layer.disable_adapters or layer.merged or kwargs.get("adapter_names") is not None:
             return None
         active: list[str] = [name for name in layer.active_adapters if name in layer.lora_A]
-        if len(active) != 1 or active[0] in layer.lora_variant:
+        if len(active) != 1 or active[0] in layer.lora_variant or layer.lora_bias.get(active[0]):
             return None
         drops = layer.training and not isinstance(layer.lora_dropout[active[0]], nn.Identity)
         return None if drops or x.dtype != torch.float32 else active[0]

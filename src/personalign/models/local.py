@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -152,6 +153,7 @@ class LocalModel:
         if not (path / "adapter_model.safetensors").is_file():
             raise ModelError(f"no adapter in {path}", "train one, or check the path")
         check_base(path, self.identity)
+        _check_update(path)
         handle = f"adapter_{len(self.adapters)}"  # PEFT refuses names such as "half" or "v1.5"
         loading: dict[str, Any] = {"adapter_name": handle, "autocast_adapter_dtype": False}
         try:
@@ -250,6 +252,9 @@ class LocalModel:
                 input_ids=ids,
                 attention_mask=seen.to(self.device),
                 max_new_tokens=sampling.max_new_tokens,
+                use_cache=True,
+                cache_implementation="dynamic",
+                num_beams=1,
                 do_sample=False,
                 temperature=None,
                 top_p=None,
@@ -305,6 +310,17 @@ def adapter_hash(path: Path) -> str:
     """What an adapter's answers depend on: its weights, and the settings that scale them."""
     files = ("adapter_model.safetensors", "adapter_config.json")
     return content_hash([file_hash(path / f) for f in files])[:16]
+
+
+def _check_update(path: Path) -> None:
+    """Refuse an adapter that is more than updates of layers: PEFT's switches would not reach it."""
+    settings = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+    for key in ("modules_to_save", "trainable_token_indices"):
+        if settings.get(key):
+            raise ModelError(
+                f"adapter {path} brings whole modules of its own ({key})",
+                "merge it (`personalign adapters merge`) and load the result as a base",
+            )
 
 
 def _scale(model: Any, name: str, strength: float) -> None:

@@ -6,18 +6,20 @@
 
 The server is asked to load an adapter under its own hash the first time that an arm needs it
 (vLLM's `/v1/load_lora_adapter`), so that no two adapters can be mistaken for each other, and the
-folder must lie where the server sees it. What a reply depends on is in the model's name, as for
-the local engine, except that the base's weights are the server's word: its model card is hashed.
+folder must lie where the server sees it, unchanged since. Adapter and system prompt are in the
+model's name by their hash; of the base it holds a hash of the server's model card, which says
+neither weights nor number type nor template.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from inspect_ai.model import (
     ChatMessage,
@@ -26,6 +28,7 @@ from inspect_ai.model import (
     ChatMessageUser,
     GenerateConfig,
     ModelAPI,
+    ModelOutput,
     get_model,
     modelapi,
 )
@@ -47,6 +50,10 @@ from personalign.runs import content_hash
 
 __all__ = ["ServedAPI", "personalign_vllm"]
 
+ENABLE = (
+    "start vLLM with --enable-lora, a --max-lora-rank that is large enough, and "
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True; the adapter's folder must be on its disk"
+)
 LOADING = 600  # seconds that a server may take to load an adapter
 DEFAULTS = GenerateConfig()
 ROLES: dict[str, Any] = {
@@ -63,7 +70,8 @@ class ServedAPI(ModelAPI):
         model_name: The base as the server names it, or a whole name from a log.
         base_url: The server's address, ending in `/v1`; else `VLLM_BASE_URL`.
         api_key: The server's key; else `VLLM_API_KEY`, or none.
-        config: Settings of generation; the server says which it knows.
+        config: Settings of generation. What a task leaves open is sent as the local engine has it
+            (temperature 0, all tokens), not left to the server's defaults.
         arm_args: `persona`, `condition`, `system`, `adapter`; see `provider.arm`.
 
     Raises:
@@ -126,9 +134,26 @@ class ServedAPI(ModelAPI):
                 "take the task that asks in words, as social_generate, or the local engine",
             )
         asked = [message_of(m) for m in input]
-        own = config.merge(GenerateConfig(seed=own_seed(config.seed, asked)))
         said = [ROLES[m.role](content=m.content) for m in under(self.arm.system, asked)]
-        return await self.inner.generate(said, tools, tool_choice, own)
+        own = _settled(config, own_seed(config.seed, asked))
+        answer = await self.inner.generate(said, tools, tool_choice, own)
+        output = answer[0] if isinstance(answer, tuple) else answer
+        if isinstance(output, ModelOutput):
+            output.metadata = {**(output.metadata or {}), "seed": own.seed}
+        return answer
+
+
+def _settled(config: GenerateConfig, seed: int) -> GenerateConfig:
+    """Settings with nothing left to the server; `top_k` is no part of OpenAI's, but of vLLM's."""
+    more = {"top_k": config.top_k or -1} | (config.extra_body or {})
+    return config.merge(
+        GenerateConfig(
+            seed=seed,
+            temperature=config.temperature or 0.0,
+            top_p=1.0 if config.top_p is None else config.top_p,
+            extra_body=more,
+        )
+    )
 
 
 def _folder(arm: Arm) -> Path:
@@ -161,30 +186,39 @@ class _Server:
         name = adapter_hash(folder)
         if name not in self._cards():
             asked = {"lora_name": name, "lora_path": str(folder.resolve())}
-            self._ask("load_lora_adapter", asked)
+            try:
+                self._ask("load_lora_adapter", asked, ENABLE)
+            except ModelError:
+                if name not in self._cards():  # another process may have been faster
+                    raise
         return name
 
     def _cards(self) -> dict[str, dict[str, Any]]:
-        answer = json.loads(self._ask("models"))
-        return {card["id"]: card for card in answer["data"]}
+        said = self._ask("models", None, "see that it is vLLM's address and key")
+        try:
+            return {str(card["id"]): dict(card) for card in json.loads(said)["data"]}
+        except (ValueError, KeyError, TypeError) as e:
+            raise ModelError(f"{self.url}/models lists no models", "mend the URL") from e
 
-    def _ask(self, path: str, body: Any = None) -> str:
+    def _ask(self, path: str, body: Any, remedy: str) -> str:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.url}/{path}", data, headers)
         try:
-            with urlopen(request, timeout=LOADING) as answer:
+            with build_opener(_Direct).open(request, timeout=LOADING) as answer:
                 said: str = answer.read().decode()
                 return said
         except HTTPError as e:
-            told = e.read(300).decode(errors="replace").strip()
-            raise ModelError(
-                f"{self.url}/{path} answered {e.code}: {told}",
-                "start vLLM with --enable-lora, a --max-lora-rank that is large enough, and "
-                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True; the adapter's folder must be on its disk",
-            ) from e
-        except (URLError, TimeoutError) as e:
+            told = " ".join(e.read(300).decode(errors="replace").split())
+            raise ModelError(f"{self.url}/{path} answered {e.code}: {told}", remedy) from e
+        except (OSError, HTTPException, ValueError) as e:
             raise ModelError(f"no server at {self.url}: {e}", "start it, or mend the URL") from e
+
+
+class _Direct(HTTPRedirectHandler):
+    """Follows nothing: a key is for the server that was named."""
+
+    def redirect_request(self, *args: Any) -> None: ...
 
 
 @modelapi(name="personalign-vllm")

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from personalign import __version__, analysis, report
+from personalign.psychometrics.inventory import interview_inventory, statement_inventory
 from personalign.runs import file_hash, write_atomic
 from personalign.study.config import PERSONA
 from personalign.study.context import context
+from personalign.study.tasks import SCORED
 from personalign.study.validity import validity
 from personalign.study.verdicts import margins, reach
 from personalign.training import card
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["CONCLUSIONS", "collect"]
 
 
-def collect(study: Study, steps: Sequence[str]) -> None:
-    """The scores of these steps in one long table."""
-    made = _outputs(study, steps)
+def collect(study: Study) -> None:
+    """The scores of all the study's steps that are done, in one long table."""
+    tasks = [task for task in study.config.measures.tasks if task in SCORED]
+    steps = [study.step(arm, task) for arm in study.arms for task in tasks]
+    made = _outputs(study, [*steps, "evaluations"])
     files = {f: digest for f, digest in made.items() if f.endswith(".parquet")}
     path = study.folder.path / "scores.parquet"
 
@@ -44,18 +48,23 @@ def verify(study: Study) -> None:
         "code": __version__,
         "scores": study.folder.outputs("collect"),
         "personas": study.personas,
-        "inventory": study.inventory,
+        "inventories": [
+            study.inventory,
+            statement_inventory(study.config.measures.ratings),
+            interview_inventory(study.config.measures.interview),
+        ],
         "seed": study.config.seed,
     }
 
     def work() -> list[Path]:
         frame = analysis.read(study.folder.path / "scores.parquet")
         reached = [v.model_dump(mode="json") for v in reach(study, frame)]
-        for name in study.personas:
-            own = [v for v in reached if v["persona"] == name]
-            card.verified(study.folder.path / "adapters" / name, own)
+        folders = {name: study.folder.path / "adapters" / name for name in study.personas}
+        for name, folder in folders.items():
+            card.verified(folder, [v for v in reached if v["persona"] == name])
+        cards = [folder / card.CARD for folder in folders.values()]
         known = {"verifications": reached} | validity(study, frame).model_dump(mode="json")
-        return [write_atomic(path, json.dumps(known, indent=1) + "\n")]
+        return [write_atomic(path, json.dumps(known, indent=1) + "\n"), *cards]
 
     study.folder.step("verify", inputs, work)
 

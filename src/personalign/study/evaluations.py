@@ -65,15 +65,30 @@ def evaluate(study: Study) -> list[Path]:
         study.folder.path / "logs",
         limit,
         study.config.seed,
-        progress=study.announce("evaluations", run.planned(arms, tasks, limit)),
+        progress=study.announce(_title(study, tasks), run.planned(arms, tasks, limit)),
         grader=measures.grader,
     )
+    study.failed = sum(len(logs.errors(log)) for log in made)
+    if study.failed:
+        study.announce("samples that raised: errors, asked again by the next run", study.failed)
     scores = study.folder.path / "scores" / "evaluations.parquet"
     rows = [row for log in made for row in logs.rows(log, study.config.name)]
     analysis.write(analysis.to_frame(rows), scores)
     spoken = to_jsonl([said for log in made for said in logs.transcripts(log)])
     replies = write_atomic(study.folder.path / "replies" / "evaluations.jsonl", spoken)
     return [scores, replies, *_calibrations(study, made)]
+
+
+def _title(study: Study, tasks: list[Task]) -> str:
+    """What is about to be done, and how long it takes at most."""
+    from personalign.evals import forecast
+
+    tick = study.announce("time replies", 1)
+    limit = study.config.measures.evaluation_limit
+    found = forecast.at_most(study.base_model, tasks, len(study.arms), limit)
+    tick(1)
+    parts = ", ".join(f"{name} {forecast.spoken(s)}" for name, s in found.items())
+    return f"evaluations, about {forecast.spoken(sum(found.values()))} at most: {parts}"
 
 
 def _calibrations(study: Study, made: list[EvalLog]) -> Iterator[Path]:

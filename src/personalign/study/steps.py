@@ -11,6 +11,7 @@ import yaml
 
 from personalign import __version__, analysis, personas
 from personalign.corpus import pairs, scenes
+from personalign.errors import InputError
 from personalign.evals import social
 from personalign.models import embedded
 from personalign.models.local import LocalModel
@@ -60,6 +61,8 @@ class Study:
         self.announce = announce
         self.personas = config.catalogue()
         self.scenes: list[Scene] = scenes.load(config.corpus)
+        self.failed = 0
+        """Samples of Inspect tasks that raised: errors in the scores, asked again next time."""
         self._whole: dict[str, LocalModel] = {}
 
     # What the steps need, made when first needed.
@@ -153,24 +156,30 @@ class Study:
         """
         tasks = [t for t in self.config.measures.tasks if t in tasks]
         with self.folder.locked():
+            scored = [(arm, task) for arm in self.arms for task in tasks if task in SCORED]
+            evaluated = until != "verify" and bool(self.config.measures.evaluations)
+            if not scored and not evaluated:
+                raise InputError(
+                    f"nothing that gives scores among the tasks {', '.join(tasks) or '(none)'}",
+                    "name behaviour or statements, or others, under `measures.tasks`",
+                )
             self.begin()
-            if until != "verify" and self.config.measures.evaluations:
+            if evaluated:
                 _ = self.inspect_tasks  # a wrong name is said before anything is trained
             self.train_all()
-            scored = [(arm, task) for arm in self.arms for task in tasks if task in SCORED]
             for arm, task in scored:
                 self.measure(arm, task)
             if "replies" in tasks:
                 replies(self)
-            steps = [self.step(arm, task) for arm, task in scored]
-            if until != "verify" and self.config.measures.evaluations:
+            if evaluated:
                 self.evaluate()
-                steps.append("evaluations")
-            collect(self, steps)
+            collect(self)
             for name, conclude in CONCLUSIONS.items():
                 conclude(self)
                 if name == until:
                     break
+            if self.failed:
+                self.folder.forget("evaluations")
         return self.folder.path
 
     def begin(self) -> None:

@@ -20,6 +20,7 @@ from personalign.training.config import TrainingConfig
 from personalign.training.problem import Problem
 
 __all__ = [
+    "CARD",
     "CURVES_FILE",
     "AdapterCard",
     "describe",

@@ -1,0 +1,107 @@
+"""What a pair costs, and how much memory it takes, as a corpus grows.
+
+    python benchmarks/scaling.py --pairs 100,1000,10000
+
+Different pairs of the starter corpus (each situation has a reply of sixteen types), one epoch, the
+reference included, each number of pairs in a process of its own. On the embedded model 10,000
+pairs take hours; by default a small random Llama is trained, on which whatever grows with the
+number of pairs (reading, references, order, logs) is not hidden behind multiplications.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import islice, permutations
+from pathlib import Path
+from typing import Any
+
+SMALL = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2,
+         "num_attention_heads": 4, "num_key_value_heads": 2}  # fmt: skip
+
+
+def pairs(count: int) -> list[Any]:
+    """So many pairs, no two the same."""
+    from personalign.corpus.pairs import opposite_pairs
+    from personalign.corpus.scenes import load, select
+    from personalign.personas import TYPES
+
+    scenes = select(load("starter/mbti"), "build")
+    sides = permutations(TYPES, 2)
+    made = list(islice((p for a, b in sides for p in opposite_pairs(scenes, a, b)), count))
+    if len(made) < count:
+        sys.exit(f"the starter corpus has {len(made)} pairs, not {count}: ask for fewer")
+    return made
+
+
+def small(folder: Path) -> Path:
+    """A random Llama with the embedded model's tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    from personalign.models import embedded
+
+    source = embedded.resolve(embedded.EMBEDDED)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source, **SMALL))
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    return folder
+
+
+def one(count: int, base: str, threads: int) -> dict[str, float]:
+    """Train on so many pairs in this process."""
+    import torch
+
+    from personalign.models.local import LocalModel
+    from personalign.training.config import TrainingConfig
+    from personalign.training.trainer import examples, train
+
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PERSONALIGN_CACHE"] = f"{folder}/cache"  # no reference from an earlier run
+        local = LocalModel.load(str(small(Path(folder) / "base")) if base == "small" else base)
+        data = pairs(count)
+        before, began = _peak(), time.perf_counter()
+        made = examples(local, data)
+        reference = time.perf_counter() - began
+        train(local, made, TrainingConfig(epochs=1, batch_size=8), Path(folder) / "out")
+        seconds = time.perf_counter() - began
+    return {
+        "ms_a_pair": round(1000 * seconds / count, 2),
+        "of_it_reference": round(1000 * reference / count, 2),
+        "peak_mib": _peak(),
+        "of_it_before_training": before,
+    }
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pairs", default="100,1000,10000", help="numbers of pairs")
+    parser.add_argument("--base", default="small", help="small, embedded, a path or a Hub id")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(one(args.one, args.base, args.threads)))
+        return
+    for count in args.pairs.split(","):
+        command = [sys.executable, __file__, *sys.argv[1:], "--one", count]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{count} pairs failed:\n{done.stderr[-3000:]}")
+        print(f"{count:>7} {done.stdout.strip().splitlines()[-1]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
