@@ -22,8 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-SMALL = {"hidden_size": 16, "intermediate_size": 48, "num_hidden_layers": 2,
-         "num_attention_heads": 2, "num_key_value_heads": 1}  # fmt: skip
+import random_llama
 
 
 def pairs(count: int) -> list[Any]:
@@ -39,21 +38,6 @@ def _on_day(pair: Any, day: int) -> Any:
     *before, last = pair.prompt
     said = last.model_copy(update={"content": f"Day {day}. {last.content}"})
     return pair.model_copy(update={"prompt": (*before, said)})
-
-
-def small(folder: Path) -> Path:
-    """A random Llama with the embedded model's tokenizer."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    from personalign.models import embedded
-
-    source = embedded.resolve(embedded.EMBEDDED)
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source, **SMALL))
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
-    return folder
 
 
 def one(count: int, base: str, threads: int) -> dict[str, float]:
@@ -97,7 +81,11 @@ def main() -> None:
         print(json.dumps(one(args.one, args.base, args.threads)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        base = str(small(Path(folder))) if args.base == "small" else args.base
+        base = (
+            str(random_llama.write(Path(folder), 16, 2, 48, 2, 1))
+            if args.base == "small"
+            else args.base
+        )
         for count in args.pairs.split(","):
             options = ["--base", base, "--threads", str(args.threads), "--one", count]
             command = [sys.executable, __file__, *options]

@@ -4,6 +4,12 @@ Everything is counted from the loaded model to the trained adapter, the referenc
 2 epochs. Each way runs in a process of its own, in turn; the medians of `--repeat` are compared.
 
     python benchmarks/train.py --limit 32 --repeat 3
+
+Tokens are those of prompt, chosen and rejected reply, each once an epoch whatever a way computes;
+TFLOP/s count four operations a weight and token (forward, and backward of the activations).
+
+    python benchmarks/random_llama.py /tmp/8b     # on a GPU, without a model hub
+    python benchmarks/train.py --base /tmp/8b --lengths 128,64 --pairs 64 --repeat 3
 """
 
 from __future__ import annotations
@@ -27,8 +33,33 @@ def pairs(args: argparse.Namespace) -> list[Any]:
     from personalign.corpus.pairs import opposite_pairs
     from personalign.corpus.scenes import load, select
 
+    if args.lengths:
+        return random_pairs(args.pairs or args.limit, *args.lengths)
     made = opposite_pairs(select(load(args.data), "build", args.limit), "INFP", "ESTJ")
     return [made[i % len(made)] for i in range(args.pairs or len(made))]
+
+
+def random_pairs(count: int, prompt: int, reply: int) -> list[Any]:
+    """Pairs of random words, about so many tokens long."""
+    import random
+
+    from personalign.records import Message, PreferencePair
+
+    rng = random.Random(0)
+
+    def said(role: Any, tokens: int) -> Message:
+        words = rng.choices(["day", "house", "water", "time", "people", "work"], k=tokens)
+        return Message(role=role, content=" ".join(words))
+
+    return [
+        PreferencePair(
+            prompt=(said("user", prompt),),
+            chosen=(said("assistant", reply),),
+            rejected=(said("assistant", reply),),
+            origin={"scene": f"random-{k}"},
+        )
+        for k in range(count)
+    ]
 
 
 def ours(args: argparse.Namespace, local: Any, data: list[Any], out: Path) -> dict[str, Any]:
@@ -117,6 +148,13 @@ def one(args: argparse.Namespace) -> None:
             result = trl(args, local, data, Path(folder), best=args.way == "trl_best")
         result["seconds"] = time.perf_counter() - result.pop("began")
     result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    if local.device.type == "cuda":
+        result["peak_mib"] = torch.cuda.max_memory_allocated() // 2**20
+    trees = [p.prompt + p.chosen + p.rejected for p in data]
+    read = sum(len(local.tokenizer(m.content)["input_ids"]) for t in trees for m in t)
+    result["tokens_per_s"] = EPOCHS * read / result["seconds"]
+    weights = local.model.num_parameters() - local.model.get_input_embeddings().weight.numel()
+    result["tflops"] = 4 * weights * result["tokens_per_s"] / 1e12
     print(json.dumps(result))
 
 
@@ -135,6 +173,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="starter/mbti", help="corpus: starter/mbti or a path")
     parser.add_argument("--limit", type=int, default=32, help="scenes, one pair each")
+    parser.add_argument(
+        "--lengths", type=lambda text: tuple(map(int, text.split(","))),
+        help="PROMPT,REPLY: pairs of random words, about so many tokens long",
+    )  # fmt: skip
     parser.add_argument("--pairs", type=int, help="pairs, repeating the scenes where needed")
     parser.add_argument("--base", default="embedded", help="embedded, a path or a Hub id")
     parser.add_argument("--dtype", default="auto")
@@ -162,6 +204,8 @@ def main() -> None:
         "seconds": {w: round(s, 1) for w, s in seconds.items()},
         "ratio": {w: round(seconds[w] / seconds["ours"], 2) for w in ways if w != "ours"},
         "peak_mib": {w: max(r["peak_mib"] for r in runs[w]) for w in ways},
+        "tokens_per_s": {w: round(max(r["tokens_per_s"] for r in runs[w]), 1) for w in ways},
+        "tflops": {w: round(max(r["tflops"] for r in runs[w]), 2) for w in ways},
         "max_loss_rel_diff": max(
             abs(a - b) / b
             for w in ways

@@ -1,7 +1,7 @@
 """A key-value cache with room to grow: a step writes its keys and values in place.
 
 transformers' `DynamicLayer` concatenates, so that every step copies the whole cache; at 64 rows of
-600 tokens that was two thirds of a step's time (docs/performance.md, "Generation").
+600 tokens that was a third of a step's time (docs/performance.md, "Writing replies").
 """
 
 from __future__ import annotations
