@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 CODE = "from personalign.cli import main; main()"
 COMMANDS = [
@@ -100,3 +103,22 @@ def test_doctor() -> None:
     found = json.loads(cli("doctor", "--json").stdout)
     assert found["dtype"] in {"float32", "bfloat16"}
     assert found["threads"] >= 1
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = typer.Typer()
+
+    @stopped.command()
+    def work() -> None:
+        raise KeyboardInterrupt
+
+    command_line = importlib.import_module("personalign.cli.main")
+    codes: list[int] = []
+    monkeypatch.setattr(command_line, "app", stopped)
+    monkeypatch.setattr(sys, "argv", ["personalign"])
+    monkeypatch.setattr(os, "_exit", codes.append)
+    command_line.main()
+    assert codes == [130]
+    assert "the same command goes on" in capsys.readouterr().err

@@ -38,6 +38,7 @@ app.command("report")(report.report)
 study_app.command("plan")(report.plan)
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
+STOPPED = 130  # exit code after Ctrl-C
 MARKS = {"confirmed": "+", "indeterminate": "?", "contradicted": "-"}
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
 
@@ -49,10 +50,12 @@ def main() -> None:
     except PersonalignError as e:
         print(f"personalign: {e}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as e:
+        if getattr(e, "code", STOPPED) != STOPPED:  # typer's own way to say Ctrl-C
+            raise
         print("personalign: stopped; the same command goes on where it was", file=sys.stderr)
         sys.stderr.flush()
-        os._exit(130)  # a thread that is inside torch would abort Python's own way out
+        os._exit(STOPPED)  # a thread that is inside torch would abort Python's own way out
     except OSError as e:
         where = f" {e.filename}" if e.filename else ""
         print(f"personalign: cannot use{where}: {e.strerror or e}", file=sys.stderr)
