@@ -4,9 +4,9 @@
 
 The starter corpus's pairs of INFP against ESTJ, each situation again and again under another day's
 number, so that no two prompts are the same; one epoch, the reference included, each number of pairs
-in a process of its own. On the embedded model 10,000
-pairs take hours; by default a small random Llama is trained, on which whatever grows with the
-number of pairs (reading, references, order, logs) is not hidden behind multiplications.
+in a process of its own. On the embedded model 10,000 pairs take hours; by default a small random
+Llama is trained, on which whatever grows with the number of pairs (reading, references, order,
+logs) is not hidden behind multiplications.
 """
 
 from __future__ import annotations

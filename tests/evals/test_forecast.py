@@ -13,11 +13,11 @@ def test_seconds_grow_with_arms_samples_and_length(
 ) -> None:
     monkeypatch.setattr(forecast, "_speed", lambda local: (0.001, 0.5))
     short, long = (run.tasks_named(["eq_bench"], {"eq_bench": {"max_tokens": n}}) for n in (8, 80))
-    (one,) = forecast.at_most(tiny, short, 1).values()
-    assert forecast.at_most(tiny, short, 3)["starter-emotional"] == pytest.approx(3 * one)
-    assert forecast.at_most(tiny, long, 1)["starter-emotional"] == pytest.approx(one + 36)
-    assert forecast.at_most(tiny, short, 1, limit=3)["starter-emotional"] < one
-    scored = forecast.at_most(tiny, run.tasks_named(["social"]), 1)
+    (one,) = forecast.seconds_by_task(tiny, short, 1).values()
+    assert forecast.seconds_by_task(tiny, short, 3)["starter-emotional"] == pytest.approx(3 * one)
+    assert forecast.seconds_by_task(tiny, long, 1)["starter-emotional"] == pytest.approx(one + 36)
+    assert forecast.seconds_by_task(tiny, short, 1, limit=3)["starter-emotional"] < one
+    scored = forecast.seconds_by_task(tiny, run.tasks_named(["social"]), 1)
     assert 0 < scored["starter-social"] < 60  # read, not drawn
 
 

@@ -1,4 +1,4 @@
-"""How long an evaluation takes at most: a few seconds of measuring, and the sizes of its tasks."""
+"""How long an evaluation may take: a few seconds of measuring, and the sizes of its tasks."""
 
 from __future__ import annotations
 
@@ -7,35 +7,43 @@ import time
 from collections.abc import Sequence
 
 from inspect_ai import Task
+from inspect_ai.dataset import Sample
 
 from personalign.models.engine import BATCH
 from personalign.models.local import LocalModel, Sampling
 
-__all__ = ["at_most", "spoken"]
+__all__ = ["seconds_by_task", "spoken"]
 
 PROMPT, STEPS = 4, 4  # tokens a row that are read and written to see how fast the model is
 CHARACTERS = 4.0  # a token, about, in English
 
 
-def at_most(
+def seconds_by_task(
     local: LocalModel, tasks: Sequence[Task], arms: int, limit: int | None = None
 ) -> dict[str, float]:
     """Seconds by task if every reply runs to its limit, for all arms; a judge's time apart.
 
-    A guess from full batches of short texts: attention over long ones takes longer, replies that
-    end early take less. Tasks that set no longest reply are scored, not drawn.
+    A guess and no bound. It is made from full batches of short texts: attention over long ones
+    takes longer (EQ-Bench's dialogues by half), replies that end early take less. Tasks that set
+    no longest reply are scored, not drawn.
     """
     read, step = _speed(local)
     found = {}
     for task in tasks:
         samples = list(task.dataset)[:limit]
-        said = sum(len(s.input if isinstance(s.input, str) else str(s.input)) for s in samples)
+        said = sum(map(_characters, samples))
         longest = task.config.max_tokens
         if longest is None:
             said += sum(len(choice) for s in samples for choice in s.choices or ())
         steps = math.ceil(len(samples) / BATCH) * (longest or 0)
         found[task.name] = arms * (said / CHARACTERS * read + steps * step)
     return found
+
+
+def _characters(sample: Sample) -> int:
+    if isinstance(sample.input, str):
+        return len(sample.input)
+    return sum(len(message.text) for message in sample.input)
 
 
 def _speed(local: LocalModel) -> tuple[float, float]:

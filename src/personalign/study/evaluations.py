@@ -80,15 +80,16 @@ def evaluate(study: Study) -> list[Path]:
 
 
 def _title(study: Study, tasks: list[Task]) -> str:
-    """What is about to be done, and how long it takes at most."""
+    """What is about to be done, and about how long it takes if every reply runs to its limit."""
     from personalign.evals import forecast
 
     tick = study.announce("time replies", 1)
     limit = study.config.measures.evaluation_limit
-    found = forecast.at_most(study.base_model, tasks, len(study.arms), limit)
+    found = forecast.seconds_by_task(study.base_model, tasks, len(study.arms), limit)
     tick(1)
     parts = ", ".join(f"{name} {forecast.spoken(s)}" for name, s in found.items())
-    return f"evaluations, about {forecast.spoken(sum(found.values()))} at most: {parts}"
+    whole = forecast.spoken(sum(found.values()))
+    return f"evaluations, about {whole} if replies run to their limits: {parts}"
 
 
 def _calibrations(study: Study, made: list[EvalLog]) -> Iterator[Path]:

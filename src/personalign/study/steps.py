@@ -173,13 +173,15 @@ class Study:
                 replies(self)
             if evaluated:
                 self.evaluate()
-            collect(self)
-            for name, conclude in CONCLUSIONS.items():
-                conclude(self)
-                if name == until:
-                    break
-            if self.failed:
-                self.folder.forget("evaluations")
+            try:
+                collect(self)
+                for name, conclude in CONCLUSIONS.items():
+                    conclude(self)
+                    if name == until:
+                        break
+            finally:
+                if self.failed:
+                    self.folder.forget("evaluations")
         return self.folder.path
 
     def begin(self) -> None:
