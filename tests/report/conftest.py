@@ -17,7 +17,7 @@ from personalign.analysis.summary import analyse
 from personalign.psychometrics.agreement import multitrait_multimethod
 from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
 from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
-from personalign.records import Message, PreferencePair, ScoreRow, Transcript, to_jsonl
+from personalign.records import Message, ScoreRow, Transcript, to_jsonl
 
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)> </script>"
 PERSONAS = {"INFP": "ESTJ", "ESTJ": "INFP"}
@@ -84,8 +84,7 @@ def write_run(path: Path, scenes: int = 12, items: int = 60, prompts: int = 0) -
         lines += [_harm_reply(persona, condition, k) for k in range(prompts)]
         slug = f"{persona}-{condition}" if persona else condition
         _write(path / "replies" / f"{slug}.jsonl", to_jsonl(lines))
-    for persona, opposite in PERSONAS.items():
-        _write(path / "pairs" / f"{persona}.jsonl", to_jsonl([_pair(persona, opposite)]))
+    for persona in PERSONAS:
         _dump(path / "adapters" / persona / "history.json", _history())
     _dump(path / "manifest.json", _manifest())
     return path
@@ -190,15 +189,6 @@ def _transcript(persona: str, condition: Any, k: int) -> Transcript:
     )  # fmt: skip
 
 
-def _pair(persona: str, opposite: str) -> PreferencePair:
-    def said(text: str) -> tuple[Message, ...]:
-        return (Message(role="assistant", content=text),)
-
-    origin: dict[str, Any] = {"scene": "x", "persona": persona, "opposite": opposite}
-    user = (Message(role="user", content="?"),)
-    return PreferencePair(prompt=user, chosen=said("a"), rejected=said("b"), origin=origin)
-
-
 def _history() -> list[dict[str, float]]:
     return [
         {
@@ -231,6 +221,7 @@ def _manifest() -> dict[str, Any]:
         "base_model": "toy@1",
         "environment": {"python": "3.11", "cores": 2, "packages": {"torch": "2.8.0"}},
         "system_prompts": {p: f"You are someone <b>{p}</b>." for p in PERSONAS},
+        "counterparts": PERSONAS,
         "steps": {"collect": step},
     }
 

@@ -28,7 +28,6 @@ PARTS = (
     "analysis.json",
     "replies",
     "adapters",
-    "pairs",
 )
 
 
@@ -138,7 +137,23 @@ def test_builds_without_a_part_and_says_so(run: Path, part: str, tmp_path: Path)
     gone = copy / part
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     text = report.build(copy).read_text(encoding="utf-8")
-    assert f"<strong>{part}</strong>" in text[text.index('id="missing"') :]
+    assert f"<strong>{part}" in text[text.index('id="missing"') :]
+
+
+def test_training_is_missed_only_where_the_study_trains(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "adapters" / "INFP")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for key, value, missed in (
+        ("personas", ["INFP.yaml", "ESTJ.yaml"], {"adapters/INFP/history.json"}),
+        ("adapters", {"INFP": "elsewhere"}, set()),
+    ):
+        changed = manifest | {"study": manifest["study"] | {key: value}}
+        (copy / "manifest.json").write_text(json.dumps(changed))
+        found = findings.read(copy)
+        assert {m.what for m in found.missing if "adapters" in m.what} == missed
+        assert found.personas == ["INFP", "ESTJ"]
 
 
 @pytest.mark.parametrize("part", [p for p in PARTS if "." in p])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from personalign.study.conclusions import collect
 from personalign.study.context import context
 from personalign.study.evaluations import _calibrations
 from personalign.study.verdicts import verdicts
+from personalign.training.card import read_card
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -293,7 +295,7 @@ def test_other_ways_of_asking_are_tasks_too(tiny_base: Path, tmp_path: Path) -> 
     for arm in study.arms:
         for task in tasks:
             study.measure(arm, task)
-    study.collect([f"measure:{arm.slug}:{task}" for arm in study.arms for task in tasks])
+    collect(study)
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     assert set(frame["task"]) == set(tasks)
     assert set(frame["cluster"]) == {"EI", "SN", "TF", "JP"}
@@ -309,6 +311,39 @@ def test_pairs_that_ask_what_measures_are_refused(tiny_base: Path, tmp_path: Pat
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
     with pytest.raises(CorpusError, match="pair 1 asks what measures"):
         study.train("night_mechanic")
+
+
+def test_an_adapter_that_is_there_is_taken_and_not_trained(
+    file: Path, whole: Path, tmp_path: Path
+) -> None:
+    source, seen = tmp_path / "source", list[str]()
+    shutil.copytree(whole / "adapters" / "INFP", source)
+    card = (source / "card.json").read_text()
+
+    def announce(name: str, total: int) -> Any:
+        seen.append(name.split()[0])
+        return lambda done: None
+
+    config = read_config(file).model_copy(update={"adapters": {"INFP": source}})
+    Study(config, tmp_path / "run", announce).run(("behaviour",), "verify")
+    assert not {"reference", "train"} & set(seen)
+    scores = pd.read_parquet(whole / "scores.parquet").query("task == 'behaviour'")
+    taken = pd.read_parquet(tmp_path / "run" / "scores.parquet")
+    pd.testing.assert_frame_equal(scores.reset_index(drop=True), taken, check_exact=True)
+    verdict = read_card(tmp_path / "run" / "adapters" / "INFP").verdict()
+    assert verdict != "not verified"
+    assert (source / "card.json").read_text() == card
+    with pytest.raises(InputError, match=r"the adapter of INFP is .*take it out"):
+        Study(config, tmp_path / "run").train("INFP")
+
+
+def test_without_an_adapter_to_ask_nothing_is_trained(tiny_base: Path, tmp_path: Path) -> None:
+    change = {"base": str(tiny_base), "conditions": ["base", "prompted"]}
+    change["personas"] = ["night_mechanic"]  # has no replies in the corpus
+    study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
+    study.run(("behaviour", "statements"), "verify")
+    assert not (tmp_path / "run" / "adapters").exists()
+    assert [v.condition for v in verdicts(tmp_path / "run")] == ["prompted"]
 
 
 def test_every_persona_and_condition_gets_a_verdict(whole: Path) -> None:
@@ -347,6 +382,7 @@ def test_bad_keys_and_values_are_named(tmp_path: Path, change: dict[str, Any], s
     [
         ({"personas": ["INPF"]}, r"unknown persona 'INPF'.*did you mean 'IN"),
         ({"pairs": {"INFJ": {"build": "x"}}}, r"unknown persona 'INFJ' in pairs.*'INFP'"),
+        ({"adapters": {"INFJ": "x"}}, r"unknown persona 'INFJ' in adapters.*'INFP'"),
         ({"corpus": "starter/mbtj"}, r"unknown corpus 'starter/mbtj'.*'starter/mbti'"),
     ],
 )

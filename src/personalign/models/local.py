@@ -18,17 +18,15 @@ from personalign.models import embedded
 from personalign.models.chat import prompt_tokens
 from personalign.models.folding import fold
 from personalign.models.mixing import mixed
-from personalign.models.provenance import check_base
+from personalign.models.provenance import adapter_hash, check_base
 from personalign.models.trees import Tree, check_servable, score_trees
 from personalign.records import Message
-from personalign.runs import content_hash, file_hash
 
 __all__ = [
     "Adapter",
     "Generation",
     "LocalModel",
     "Sampling",
-    "adapter_hash",
     "best_device",
     "best_dtype",
 ]
@@ -150,8 +148,7 @@ class LocalModel:
             raise InputError(f"strength {strength} of adapter {name!r}", "choose 0 to 2")
         if name in self.adapters:
             raise InputError(f"an adapter {name!r} is loaded already", "use another name")
-        if not (path / "adapter_model.safetensors").is_file():
-            raise ModelError(f"no adapter in {path}", "train one, or check the path")
+        digest = adapter_hash(path)
         check_base(path, self.identity)
         _check_update(path)
         handle = f"adapter_{len(self.adapters)}"  # PEFT refuses names such as "half" or "v1.5"
@@ -169,7 +166,7 @@ class LocalModel:
         self.model.eval().requires_grad_(False)
         _scale(self.model, handle, strength)
         fold(self.model)
-        self.adapters[name] = Adapter(handle, adapter_hash(path), strength)
+        self.adapters[name] = Adapter(handle, digest, strength)
 
     def use(self, adapter: str | None) -> AbstractContextManager[Any]:
         """A context in which the model answers through one adapter, or through none."""
@@ -304,12 +301,6 @@ class LocalModel:
         whole = length < sampling.max_new_tokens or bool(cuts)
         text = text[: min(cuts, default=len(text))].strip()
         return Generation(text, length, seed, "stop" if whole else "length")
-
-
-def adapter_hash(path: Path) -> str:
-    """What an adapter's answers depend on: its weights, and the settings that scale them."""
-    files = ("adapter_model.safetensors", "adapter_config.json")
-    return content_hash([file_hash(path / f) for f in files])[:16]
 
 
 def _check_update(path: Path) -> None:

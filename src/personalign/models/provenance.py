@@ -1,4 +1,4 @@
-"""Which base an adapter was made for, as its card says."""
+"""What an adapter is, by its files, and which base it was made for, by its card."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from pathlib import Path
 
 from personalign.errors import ModelError
 from personalign.models.embedded import EMBEDDED
+from personalign.runs import content_hash, file_hash
 
-__all__ = ["CARD", "check_base"]
+__all__ = ["CARD", "FILES", "adapter_hash", "check_base"]
 
 CARD = "card.json"
+FILES = ("adapter_model.safetensors", "adapter_config.json")
+
+
+def adapter_hash(adapter: Path) -> str:
+    """What an adapter's answers depend on: its weights, and the settings that scale them.
+
+    Raises:
+        ModelError: where the folder holds no adapter in PEFT's format.
+    """
+    try:
+        return content_hash([file_hash(adapter / name) for name in FILES])[:16]
+    except OSError as e:
+        raise ModelError(f"no adapter in {adapter}", "train one, or check the path") from e
 
 
 def check_base(adapter: Path, identity: str) -> None:

@@ -38,7 +38,8 @@ from personalign import personas
 from personalign.errors import InputError, ModelError, unknown
 from personalign.models.chat import prompt_tokens, reply_tree, with_system
 from personalign.models.engine import BATCH, Draw, Rate, adopt, engine_for
-from personalign.models.local import LocalModel, Sampling, adapter_hash
+from personalign.models.local import LocalModel, Sampling
+from personalign.models.provenance import adapter_hash
 from personalign.records import Condition, Message
 from personalign.runs import content_hash
 
@@ -170,10 +171,7 @@ def _loaded(local: LocalModel, arm: Arm) -> str | None:
     path, strength = Path(arm.adapter), 1.0 if arm.strength is None else float(arm.strength)
     if not path.is_dir():
         raise unknown("adapter", arm.adapter, [*local.adapters, "(or a folder)"])
-    try:
-        name = f"{adapter_hash(path)}x{strength!r}"
-    except OSError as e:
-        raise ModelError(f"no adapter in {path}: {e}", "train one, or check the path") from e
+    name = f"{adapter_hash(path)}x{strength!r}"
     if name not in local.adapters:
         local.add_adapter(name, path, strength)
     return name

@@ -36,7 +36,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from personalign.errors import InputError, ModelError, unknown
 from personalign.models.engine import BATCH
-from personalign.models.local import adapter_hash
+from personalign.models.provenance import adapter_hash
 from personalign.models.provider import (
     CHOICES,
     IDENTITY,
@@ -158,8 +158,6 @@ def _settled(config: GenerateConfig, seed: int) -> GenerateConfig:
 
 def _folder(arm: Arm) -> Path:
     path = Path(arm.adapter or "")
-    if not (path / "adapter_model.safetensors").is_file():
-        raise ModelError(f"no adapter in {path}", "train one, or check the path")
     if arm.strength not in (None, 1.0):
         raise InputError(
             f"strength {arm.strength} of a served adapter",

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from personalign.errors import PersonalignError, RunError
 from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
-from personalign.records import Condition, PreferencePair, ScoreRow, Transcript, read_jsonl
+from personalign.records import Condition, ScoreRow, Transcript, read_jsonl
 
 __all__ = ["CONDITIONS", "Findings", "Missing", "read"]
 
@@ -52,7 +52,6 @@ class Findings:
     scores: pd.DataFrame
     transcripts: tuple[Transcript, ...]
     histories: dict[str, list[dict[str, Any]]]
-    opposites: dict[str, str]
     validity: Validity
     missing: tuple[Missing, ...] = field(default=())
 
@@ -74,7 +73,7 @@ class Findings:
     @cached_property
     def personas(self) -> list[str]:
         """Every persona that the study names or that something was measured of."""
-        named = [str(p) for p in self.study.get("personas") or ()]
+        named = list(_dict(self.manifest.get("system_prompts")))
         verified = [v.persona for v in self.verifications]
         spoken = [t.persona for t in self.transcripts]
         estimated = [_arm(e)[0] for e in self.estimates] + [_arm(c, "b")[0] for c in self.contrasts]
@@ -98,6 +97,11 @@ class Findings:
     def contrasts(self) -> list[dict[str, Any]]:
         """Paired contrasts, as dictionaries."""
         return [c for c in self.analysis.get("contrasts") or () if isinstance(c.get("b"), dict)]
+
+    def counterpart(self, persona: str) -> str | None:
+        """Whose reply stands against the persona's own."""
+        name = _dict(self.manifest.get("counterparts")).get(persona)
+        return None if name is None else str(name)
 
     def verification(self, persona: str, condition: str) -> Verification | None:
         """The verdict on a persona under a condition, if there is one."""
@@ -145,7 +149,6 @@ def read(path: Path) -> Findings:
         scores=part("scores.parquet", lambda: _scores(path), pd.DataFrame(columns=list(COLUMNS))),
         transcripts=part("replies", lambda: _transcripts(path), ()),
         histories=part("adapters", lambda: _histories(path), {}),
-        opposites=part("pairs", lambda: _opposites(path), {}),
         validity=part("verification.json: validity", lambda: _validity(path), Validity()),
     )
     missing += _gaps(found, {m.what for m in missing})
@@ -161,9 +164,10 @@ def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
     if found.verifications and not found.validity.agreement:
         yield Missing("agreement", "uncompared")
     spoken = {(t.persona, t.condition) for t in found.transcripts}
+    untrained = found.study.get("adapters") or ()
     trained = "adapters" not in gone and any("adapter" in c for c in found.conditions)
     for persona in found.personas:
-        if trained and persona not in found.histories:
+        if trained and persona not in found.histories and persona not in untrained:
             yield Missing(f"adapters/{persona}/history.json", "absent")
         for condition in found.conditions:
             if condition == "base":
@@ -214,23 +218,7 @@ def _transcripts(path: Path) -> tuple[Transcript, ...]:
 
 def _histories(path: Path) -> dict[str, list[dict[str, Any]]]:
     files = sorted((path / "adapters").glob("*/history.json"))
-    if not files:
-        raise FileNotFoundError(path / "adapters")
     return {f.parent.name: json.loads(f.read_text(encoding="utf-8")) for f in files}
-
-
-def _opposites(path: Path) -> dict[str, str]:
-    """Whose replies each persona was trained away from, from the first line of its pairs."""
-    files = sorted((path / "pairs").glob("*.jsonl"))
-    if not files:
-        raise FileNotFoundError(path / "pairs")
-    return dict(filter(None, map(_opposite, files)))
-
-
-def _opposite(file: Path) -> tuple[str, str] | None:
-    with file.open(encoding="utf-8") as lines:
-        origin = PreferencePair.model_validate(json.loads(next(lines))).origin
-    return (file.stem, str(origin["opposite"])) if "opposite" in origin else None
 
 
 def _object(path: Path) -> dict[str, Any]:

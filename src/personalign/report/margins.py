@@ -16,7 +16,7 @@ TASK = "behaviour"
 
 def scene_margins(found: Findings, persona: str) -> pd.DataFrame:
     """Scene × condition: log-prob of the persona's reply minus its opposite's, nats per token."""
-    ours, theirs = f"reply:{persona}", f"reply:{found.opposites.get(persona)}"
+    ours, theirs = f"reply:{persona}", f"reply:{found.counterpart(persona)}"
     rows = found.scores
     rows = rows[(rows["task"] == TASK) & rows["persona"].isin(["", persona])]
     wide = rows.pivot_table(index=["sample", "condition"], columns="metric", values="value")

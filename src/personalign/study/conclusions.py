@@ -60,11 +60,11 @@ def verify(study: Study) -> None:
         frame = analysis.read(study.folder.path / "scores.parquet")
         reached = [v.model_dump(mode="json") for v in reach(study, frame)]
         folders = {name: study.folder.path / "adapters" / name for name in study.personas}
-        for name, folder in folders.items():
-            card.verified(folder, [v for v in reached if v["persona"] == name])
-        cards = [folder / card.CARD for folder in folders.values()]
+        cards = {n: f / card.CARD for n, f in folders.items() if (f / card.CARD).exists()}
+        for name in cards:
+            card.verified(folders[name], [v for v in reached if v["persona"] == name])
         known = {"verifications": reached} | validity(study, frame).model_dump(mode="json")
-        return [write_atomic(path, json.dumps(known, indent=1) + "\n"), *cards]
+        return [write_atomic(path, json.dumps(known, indent=1) + "\n"), *cards.values()]
 
     study.folder.step("verify", inputs, work)
 

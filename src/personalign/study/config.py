@@ -90,6 +90,8 @@ class StudyConfig(Record):
     build_scenes: int | None = Field(None, ge=1)
     pairs: dict[str, PairFiles] = Field(default_factory=dict)
     """Personas that are trained from generated pairs, not from the corpus."""
+    adapters: dict[str, Path] = Field(default_factory=dict)
+    """Personas whose adapter is there already, such as a composed one: taken, not trained."""
     personas: tuple[str, ...] = Field(min_length=1)
     """Names of the catalogue, or paths of persona files."""
     conditions: tuple[Condition, ...] = ("base", "prompted", "adapter", "prompted+adapter")
@@ -103,11 +105,13 @@ class StudyConfig(Record):
         """The study's personas by name.
 
         Raises:
-            InputError: for a name that is no persona, or pairs for one that the study lacks.
+            InputError: for a name that is no persona, or pairs or an adapter for one that the study
+                lacks.
         """
         found = {p.name: p for p in map(load, self.personas)}
-        if strange := [name for name in self.pairs if name not in found]:
-            raise unknown("persona", strange[0], found, "pairs")
+        for key, named in (("pairs", self.pairs), ("adapters", self.adapters)):
+            if strange := [name for name in named if name not in found]:
+                raise unknown("persona", strange[0], found, key)
         return found
 
 

@@ -15,6 +15,7 @@ from personalign.errors import InputError
 from personalign.evals import social
 from personalign.models import embedded
 from personalign.models.local import LocalModel
+from personalign.models.provenance import adapter_hash, check_base
 from personalign.psychometrics import administer, inventory
 from personalign.records import (
     PreferencePair,
@@ -39,6 +40,7 @@ from personalign.study.training import (
     training_prompt,
 )
 from personalign.training import devices
+from personalign.training.adapters import copy
 
 __all__ = ["Study"]
 
@@ -193,17 +195,28 @@ class Study:
             base_model=self.base_identity,
             environment=environment(),
             system_prompts={n: self.prompt(n) for n in self.personas},
+            counterparts={n: self.counterpart(n) for n in self.personas},
         )
 
     def _inputs(self, **more: Any) -> dict[str, Any]:
         return {"code": __version__, "base": self.base_identity, "dtype": self.config.dtype} | more
 
     def train_all(self) -> None:
-        """Every persona's pairs and adapter; what several personas share is computed once."""
-        waiting = {name: made for name in self.personas if (made := self._waiting(name))}
-        references(self, waiting)
-        for name in self.personas:
+        """Every adapter that an arm asks; what several personas share is computed once."""
+        named = dict.fromkeys(arm.adapter for arm in self.arms if arm.adapter)
+        trained = [name for name in named if name not in self.config.adapters]
+        for name in (n for n in named if n in self.config.adapters):
+            self.take(name)
+        references(self, {name: made for name in trained if (made := self._waiting(name))})
+        for name in trained:
             self.train(name)
+
+    def take(self, name: str) -> None:
+        """The adapter of a persona that the study does not train."""
+        source, out = self.config.adapters[name], self.folder.path / "adapters" / name
+        check_base(source, self.base_identity)
+        inputs = self._inputs(adapter=adapter_hash(source))
+        self.folder.step(f"train:{name}", inputs, lambda: copy(source, out))
 
     def _waiting(self, name: str) -> list[PreferencePair]:
         """A persona's pairs, where it is still to be trained on them."""

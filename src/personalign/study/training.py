@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from personalign import __version__
 from personalign.corpus import pairs, scenes
-from personalign.errors import CorpusError
+from personalign.errors import CorpusError, InputError
 from personalign.models.chat import with_system
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
@@ -52,8 +52,14 @@ def persona_pairs(study: Study, persona: Persona) -> list[PreferencePair]:
 
     Raises:
         CorpusError: where there are none, or where they ask what measures.
+        InputError: where the persona's adapter is there already.
     """
     config = study.config
+    if persona.name in config.adapters:
+        raise InputError(
+            f"the adapter of {persona.name} is {config.adapters[persona.name]}",
+            "take it out of the study's `adapters` to have one trained",
+        )
     if files := config.pairs.get(persona.name):
         made = read_jsonl(files.build, PreferencePair)[: config.build_scenes]
         pairs.check_apart(made, study.scenes, study.pair_scenes.get(persona.name, []))

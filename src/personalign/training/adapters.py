@@ -1,4 +1,4 @@
-"""What can be done with a trained adapter: merge it, blend several, push it to a hub."""
+"""What can be done with a trained adapter: copy it, merge it, blend several, push it to a hub."""
 
 from __future__ import annotations
 
@@ -10,9 +10,25 @@ from pathlib import Path
 
 from personalign.errors import InputError, ModelError
 from personalign.models.local import LocalModel
+from personalign.models.provenance import CARD, FILES
 from personalign.training.card import CURVES_FILE, AdapterCard, read_card, weights_hash
 
-__all__ = ["compose", "merge", "push"]
+__all__ = ["compose", "copy", "merge", "push"]
+
+KEPT = (*FILES, CARD, "README.md", CURVES_FILE, "history.json", "health.json")
+
+
+def copy(folder: Path, out: Path) -> list[Path]:
+    """Copy an adapter with what is written down about it, in place of what `out` held.
+
+    Returns the copies of what its answers depend on.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    for file in (folder / name for name in KEPT):
+        if file.is_file():
+            shutil.copyfile(file, out / file.name)
+    return [out / name for name in FILES]
 
 
 def merge(
