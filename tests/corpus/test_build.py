@@ -12,8 +12,9 @@ from provider import MODEL, serve
 from typer.testing import CliRunner
 
 from personalign.corpus import scenes
-from personalign.corpus.build import Build, Built, Recipe, build_all, read_recipe
+from personalign.corpus.build import Build, Built, build_all
 from personalign.corpus.dialogues import Dialogue
+from personalign.corpus.recipe import Recipe, read_recipe
 from personalign.corpus.streams import stream
 from personalign.errors import CorpusError, InputError, PersonalignError
 from personalign.personas import Persona

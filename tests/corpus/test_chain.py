@@ -15,8 +15,9 @@ from embedded_writer import Writer
 from provider import MODEL, Server, serve
 
 from personalign.corpus import profiles
-from personalign.corpus.build import Build, Built, Recipe, build_all
+from personalign.corpus.build import Build, Built, build_all
 from personalign.corpus.dialogues import Dialogue, RejectedDialogue
+from personalign.corpus.recipe import Recipe
 from personalign.corpus.reject import Unpaired
 from personalign.corpus.streams import stream
 from personalign.errors import CorpusError

@@ -53,7 +53,7 @@ def test_the_scene_makes_a_pair_of_the_example(example: Persona) -> None:
 
 
 def test_recipe_and_studies_are_read() -> None:
-    from personalign.corpus.build import Recipe
+    from personalign.corpus.recipe import Recipe
     from personalign.study import StudyConfig
 
     corpus, recipe, generated = [yaml.safe_load(b) for b in blocks("yaml")[1:]]

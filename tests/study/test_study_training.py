@@ -95,4 +95,5 @@ def test_the_train_command_works_on_two_processes(tiny_base: Path, tmp_path: Pat
             timeout=900,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-    assert read_card(tmp_path / "two" / "adapters" / "INFP").pairs == 2
+    card = read_card(tmp_path / "two" / "adapters" / "INFP")
+    assert (card.pairs, card.processes) == (2, 2)

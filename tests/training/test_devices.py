@@ -35,6 +35,7 @@ def test_two_processes_give_the_losses_of_one(tiny_base: Path, tmp_path: Path, m
     one, two = (
         run(tiny_base, tmp_path / f"{n}", tmp_path / f"cache{n}", n, method) for n in (1, 2)
     )
+    assert sorted(f.name for f in (tmp_path / "2").glob("rank*")) == ["rank0", "rank1"]
     assert len(one) == len(two) == 6
     for name in ("loss", "rewards/accuracies", "rewards/margins", "logps/chosen", "grad_norm"):
         ours, theirs = [h[name] for h in one], [h[name] for h in two]

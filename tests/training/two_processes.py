@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import torch
+
 from personalign.corpus.pairs import opposite_pairs
 from personalign.corpus.scenes import load, select
 from personalign.models.local import LocalModel
@@ -30,6 +32,8 @@ def main() -> None:
         checkpoint_steps=2,
     )
     train(local, data, settings, Path(out))
+    if torch.distributed.is_initialized():
+        (Path(out) / f"rank{torch.distributed.get_rank()}").touch()
 
 
 if __name__ == "__main__":

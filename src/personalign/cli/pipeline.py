@@ -15,7 +15,8 @@ from personalign.cli.show import Json, progress_bars, show, table
 
 if TYPE_CHECKING:
     from personalign.corpus.ask import Estimate, Limits
-    from personalign.corpus.build import Build, Recipe
+    from personalign.corpus.build import Build
+    from personalign.corpus.recipe import Recipe
     from personalign.corpus.review import Decision
     from personalign.records import PreferencePair
 
@@ -119,7 +120,8 @@ def scenes(
     """
     from collections import Counter
 
-    from personalign.corpus.build import ModelChoice, Scenes, scenes_of
+    from personalign.corpus.build import scenes_of
+    from personalign.corpus.recipe import ModelChoice, Scenes
 
     how = _checked(
         Scenes, source=source, topics=tuple(topic or ()), each=each, measure=measure, tagger=tagger
@@ -191,7 +193,7 @@ def build(
 
     Example: personalign corpus build recipes/corpus.yaml
     """
-    from personalign.corpus.build import read_recipe
+    from personalign.corpus.recipe import read_recipe
 
     read = read_recipe(recipe)
     if max_cost is not None:
@@ -344,7 +346,7 @@ def _limits(
 
 
 def _recipe(persona: str, model: str, base_url: str | None, limits: Limits, **more: Any) -> Recipe:
-    from personalign.corpus.build import ModelChoice, Recipe
+    from personalign.corpus.recipe import ModelChoice, Recipe
 
     chosen = ModelChoice(name=model or "none/none", base_url=base_url)
     recipe: Recipe = _checked(

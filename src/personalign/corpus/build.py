@@ -8,20 +8,20 @@ from contextlib import closing
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
 
 from personalign import __version__
 from personalign.corpus import profiles, scenes
 from personalign.corpus.ask import Asker, Estimate, Limits, Question, asking, estimate
 from personalign.corpus.crawl import PAGES, Crawl, crawl, pages
-from personalign.corpus.dialogues import Dialogue, Job, Style, generate, plan, question
-from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
+from personalign.corpus.dialogues import Dialogue, Job, generate, plan, question
+from personalign.corpus.gates import Contrast, HeldBack, PairGate
 from personalign.corpus.ledger import Ledger, Totals
 from personalign.corpus.prompting import prompt
-from personalign.corpus.reject import Rejecting, pair_up
+from personalign.corpus.recipe import ModelChoice, Recipe, Scenes
+from personalign.corpus.reject import pair_up
 from personalign.corpus.scenes import Split
 from personalign.corpus.streams import stream
 from personalign.errors import InputError, PersonalignError
@@ -33,16 +33,7 @@ from personalign.runs import Run, content_hash, file_hash, tree_hash, write_atom
 if TYPE_CHECKING:
     from inspect_ai.model import Model
 
-__all__ = [
-    "Build",
-    "Built",
-    "ModelChoice",
-    "Recipe",
-    "Scenes",
-    "build_all",
-    "read_recipe",
-    "scenes_of",
-]
+__all__ = ["Build", "Built", "build_all", "scenes_of"]
 
 R = TypeVar("R")
 ANEW = "copy it elsewhere, then delete it here to have it made again"
@@ -60,59 +51,6 @@ def _silent(name: str, total: int) -> Callable[[int], None]:
     return lambda done: None
 
 
-class ModelChoice(Record):
-    """A model by the name that Inspect gives it, and where it is if that is not known."""
-
-    name: str
-    base_url: str | None = None
-
-
-class Scenes(Record):
-    """Where scenes come from."""
-
-    source: str = "starter/mbti"
-    """`starter/mbti`, a file of scenes or situations, `dailydialog:PATH-or-Hub-id`, or `model`."""
-    topics: tuple[str, ...] = ()
-    """With the source `model`: what to think of situations about."""
-    each: int = Field(default=20, ge=1)
-    """With the source `model`: situations for a topic."""
-    limit: int | None = Field(default=None, ge=1)
-    measure: float = Field(default=0.2, ge=0, lt=1)
-    """Share that is kept for measuring; scenes that bring a split keep it."""
-    tagger: Literal["words", "model"] = "words"
-    """Who names the area of scenes that come without: words in common, or the model."""
-
-
-class Recipe(Record):
-    """One corpus: who, by which model, about what, and how."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    persona: str
-    opposite: str = ""
-    """The persona of the rejected replies; by default the persona's own opposite."""
-    model: ModelChoice
-    rejected_model: ModelChoice | None = None
-    """Who writes the rejected replies: for the way `base`, the model that is to be trained."""
-    crawl: Crawl | None = None
-    profile: str = ""
-    """A profile file; by default from the crawled pages, or from the persona's own file."""
-    scenes: Scenes = Scenes()
-    count: int = Field(default=100, ge=1)
-    """Dialogues to ask for, about scenes that build."""
-    measure: int = Field(default=0, ge=0)
-    """Dialogues about scenes that measure: their pairs verify the persona, and never build it."""
-    dialogues: Style = Style()
-    rejected: Rejecting = Rejecting()
-    gates: Gates = Gates()
-    limits: Limits = Limits()
-
-    @model_validator(mode="after")
-    def _topics_for_model(self) -> Recipe:
-        if self.scenes.source == "model" and not self.scenes.topics:
-            raise ValueError("scenes from a model need topics")
-        return self
-
-
 class Built(Record):
     """What a build made; `lost` questions were not answered: the same command asks them again."""
 
@@ -126,25 +64,6 @@ class Built(Record):
     measure_pairs: dict[str, Any] | None = None
     lost: int
     totals: Totals
-
-
-def read_recipe(path: Path) -> Recipe:
-    """A recipe from a YAML file.
-
-    Raises:
-        InputError: naming the file, the key and what is wrong with it.
-    """
-    try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Recipe.model_validate(data)
-    except OSError as e:
-        raise InputError(f"cannot read recipe {path}: {e.strerror}", "check the path") from e
-    except yaml.YAMLError as e:
-        raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
-    except ValidationError as e:
-        first: Any = e.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "recipe"
-        raise InputError(f"{path}: {key}: {first['msg']}", "see docs/corpus.md") from e
 
 
 class Build:

@@ -109,6 +109,7 @@ def train_persona(
         system=system,
         settings=settings,
         pairs=made,
+        processes=devices.processes(),
         code=__version__,
     )
 

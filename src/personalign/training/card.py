@@ -45,6 +45,7 @@ class AdapterCard(Record):
         persona_hash: Hash of the persona's file; empty for a composed adapter, as are the pairs.
         weights: Hash of the adapter's own weights.
         system: The system prompt it was trained under, and is to be asked under.
+        processes: How many trained it together.
         curves: Measure → its value at the first and the last step.
         parts: Adapters that it was composed of, with their weights.
         verification: Verdicts by condition, once there are any.
@@ -59,6 +60,7 @@ class AdapterCard(Record):
     settings: TrainingConfig
     pairs: int = Field(0, ge=0)
     pairs_hash: str = ""
+    processes: int = Field(1, ge=1)
     curves: dict[str, tuple[float, float]] = Field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     parts: dict[str, float] = Field(default_factory=dict)
@@ -126,6 +128,7 @@ def describe(
     system: str | None,
     settings: TrainingConfig,
     pairs: Sequence[PreferencePair],
+    processes: int,
     code: str,
 ) -> AdapterCard:
     """Write the card of what was just trained into `folder`."""
@@ -140,6 +143,7 @@ def describe(
         settings=settings,
         pairs=len(pairs),
         pairs_hash=content_hash(list(pairs)),
+        processes=processes,
         curves={n: ends for n in CURVES if (ends := _ends(history, n))},
         problems=tuple(_json(folder / "health.json")),
         code=code,

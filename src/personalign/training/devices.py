@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from personalign.errors import TrainingError
+from personalign.models.local import best_device
 from personalign.models.trees import PackedTrees, log_probs
 from personalign.training.config import TrainingConfig
 
@@ -35,7 +36,8 @@ def wait() -> None:
     if processes() > 1:
         from accelerate import PartialState
 
-        PartialState().wait_for_everyone()
+        # Of a CPU it must be told: on its own it takes such processes for strangers.
+        PartialState(cpu=best_device() == "cpu").wait_for_everyone()
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""What a corpus is made from: who, by which model, about what; a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from personalign.corpus.ask import Limits
+from personalign.corpus.crawl import Crawl
+from personalign.corpus.dialogues import Style
+from personalign.corpus.gates import Gates
+from personalign.corpus.reject import Rejecting
+from personalign.errors import InputError
+from personalign.records import Record
+
+__all__ = ["ModelChoice", "Recipe", "Scenes", "read_recipe"]
+
+
+class ModelChoice(Record):
+    """A model by the name that Inspect gives it, and where it is if that is not known."""
+
+    name: str
+    base_url: str | None = None
+
+
+class Scenes(Record):
+    """Where scenes come from."""
+
+    source: str = "starter/mbti"
+    """`starter/mbti`, a file of scenes or situations, `dailydialog:PATH-or-Hub-id`, or `model`."""
+    topics: tuple[str, ...] = ()
+    """With the source `model`: what to think of situations about."""
+    each: int = Field(default=20, ge=1)
+    """With the source `model`: situations for a topic."""
+    limit: int | None = Field(default=None, ge=1)
+    measure: float = Field(default=0.2, ge=0, lt=1)
+    """Share that is kept for measuring; scenes that bring a split keep it."""
+    tagger: Literal["words", "model"] = "words"
+    """Who names the area of scenes that come without: words in common, or the model."""
+
+
+class Recipe(Record):
+    """One corpus: who, by which model, about what, and how."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    persona: str
+    opposite: str = ""
+    """The persona of the rejected replies; by default the persona's own opposite."""
+    model: ModelChoice
+    rejected_model: ModelChoice | None = None
+    """Who writes the rejected replies: for the way `base`, the model that is to be trained."""
+    crawl: Crawl | None = None
+    profile: str = ""
+    """A profile file; by default from the crawled pages, or from the persona's own file."""
+    scenes: Scenes = Scenes()
+    count: int = Field(default=100, ge=1)
+    """Dialogues to ask for, about scenes that build."""
+    measure: int = Field(default=0, ge=0)
+    """Dialogues about scenes that measure: their pairs verify the persona, and never build it."""
+    dialogues: Style = Style()
+    rejected: Rejecting = Rejecting()
+    gates: Gates = Gates()
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _topics_for_model(self) -> Recipe:
+        if self.scenes.source == "model" and not self.scenes.topics:
+            raise ValueError("scenes from a model need topics")
+        return self
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from a YAML file.
+
+    Raises:
+        InputError: naming the file, the key and what is wrong with it.
+    """
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Recipe.model_validate(data)
+    except OSError as e:
+        raise InputError(f"cannot read recipe {path}: {e.strerror}", "check the path") from e
+    except yaml.YAMLError as e:
+        raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
+    except ValidationError as e:
+        first: Any = e.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "recipe"
+        raise InputError(f"{path}: {key}: {first['msg']}", "see docs/corpus.md") from e
