@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from personalign.errors import InputError, ModelError
@@ -151,8 +152,18 @@ def test_what_is_wrong_with_an_adapter_is_said(
     settings = whole / "adapter_config.json"
     brought = json.loads(settings.read_text()) | {"modules_to_save": ["lm_head"]}
     settings.write_text(json.dumps(brought))
-    with pytest.raises(ModelError, match=r"modules of its own \(modules_to_save\).*merge"):
+    with pytest.raises(ModelError, match=r"more than an update of layers \(modules_to_save.*merge"):
         two.add_adapter("x", whole)
+
+
+def test_an_update_of_the_head_is_refused(
+    tiny: LocalModel, tiny_base: Path, tmp_path: Path
+) -> None:
+    bare = LocalModel.load(str(tiny_base), "float32", "cpu").model
+    made = get_peft_model(bare, LoraConfig(r=2, target_modules=["q_proj", "lm_head"]))
+    made.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="updates the head"):
+        tiny.add_adapter("x", tmp_path)
 
 
 def test_bases_that_do_not_exist(tmp_path: Path) -> None:
@@ -171,6 +182,17 @@ def test_reply_follows_the_prompt_as_the_template_writes_it(embedded: LocalModel
     expected = tokenizer.apply_chat_template(whole, tokenize=True, return_dict=False)
     joined = prompt_tokens(tokenizer, prompt) + completion_tokens(tokenizer, prompt, "Hi.")
     assert list(joined) == expected
+
+
+def test_a_template_that_knows_no_system_message_has_it_in_the_first_turn(tiny: LocalModel) -> None:
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    rest = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    tiny.tokenizer.chat_template = refuses + rest
+    said = tiny.tokenizer.decode(prompt_tokens(tiny.tokenizer, with_system(HELLO, "Be kind.")))
+    assert said == f"<user>Be kind.\n\n{HELLO[0].content}<assistant>"
+    tiny.tokenizer.chat_template = "{{ raise_exception('nothing pleases me') }}"
+    with pytest.raises(ModelError, match="refuses a prompt: nothing pleases me"):
+        prompt_tokens(tiny.tokenizer, HELLO)
 
 
 def test_a_prompt_keeps_its_own_system_message() -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from personalign import personas
+from personalign.models.local import LocalModel
 from personalign.study import Study, StudyConfig
 from personalign.study.arms import Arm
 from personalign.study.training import persona_prompt, training_prompt
@@ -77,6 +78,27 @@ def test_a_full_fine_tuning_with_neutral_prompts_is_measured_as_itself(
     assert whole.adapter(arm) is None
     whole.measure(Arm("", "base"), "behaviour")
     assert whole.model(Arm("", "base")) is whole.base_model
+
+
+def test_what_several_personas_share_is_scored_once(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored, usual = list[int](), LocalModel.score
+
+    def counting(self: LocalModel, trees: Any, *args: Any, **kwargs: Any) -> Any:
+        scored.append(sum(len(t.branches) for t in trees))
+        return usual(self, trees, *args, **kwargs)
+
+    monkeypatch.setattr(LocalModel, "score", counting)
+    whole = study(tiny_base, tmp_path / "run")
+    pair = StudyConfig.model_validate(
+        whole.config.model_dump() | {"personas": ["INFP", "ESTJ", "INFJ"]}
+    )
+    both = Study(pair, tmp_path / "run")
+    both.begin()
+    both.train_all()
+    # two scenes, replies of INFP, ESTJ, INFJ and ESTP: each once, not once a pair
+    assert sum(scored) == 2 * 4
 
 
 @pytest.mark.slow

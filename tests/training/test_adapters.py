@@ -37,6 +37,7 @@ def trained(base: Path, pairs: list[PreferencePair], out: Path, **more: Any) -> 
         system="You are an INFP",
         settings=settings,
         pairs=pairs,
+        processes=1,
         code="0",
     )
     return out
@@ -199,6 +200,17 @@ def test_push_is_private_unless_asked(adapter: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("huggingface_hub.HfApi", Hub)
     assert push(adapter, "me/infp") == "hub/me/infp"
     assert Hub.calls == [("me/infp", True)]
+
+
+def test_a_readme_names_a_base_that_a_hub_can_find_or_none(adapter: Path, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    card = read_card(adapter)
+    known = {card.base: None, "embedded": "HuggingFaceTB/SmolLM2-135M-Instruct", "a/b": "a/b"}
+    for base, named in known.items():
+        card.model_copy(update={"base": base}).write(tmp_path)
+        readme = (tmp_path / "README.md").read_text()
+        assert ModelCard(readme).data.base_model == named
 
 
 def test_push_without_a_hub_says_what_to_do(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,8 @@ def test_stop_keeps_the_checkpoint(
     with pytest.raises(TrainingError, match="stopped at step 1: chosen log-prob collapse"):
         train(tiny, collapsing, with_health(on_problem="stop"), tmp_path)
     assert (tmp_path / "checkpoints" / "checkpoint-1" / room.COMPLETE).exists()
+    with pytest.raises(TrainingError, match="stopped at step 1"):  # the same command again
+        train(tiny, collapsing, with_health(on_problem="stop"), tmp_path)
     assert not (tmp_path / "adapter_model.safetensors").exists()
 
 

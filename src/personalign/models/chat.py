@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jinja2 import TemplateError
+
 from personalign.errors import ModelError
 from personalign.models.trees import Tree
 from personalign.records import Message
@@ -20,13 +22,38 @@ def with_system(prompt: Sequence[Message], system: str | None) -> tuple[Message,
 
 
 def _render(tokenizer: Any, messages: Sequence[Message], generate: bool) -> str:
+    """The messages as text; a template that knows no system message has it in the first turn.
+
+    Gemma's template refuses one, and its makers' guide to prompts says to do so.
+    """
     if tokenizer.chat_template is None:
         raise ModelError(
             f"{tokenizer.name_or_path!r} has no chat template", "use an instruct model as base"
         )
+    try:
+        return _template(tokenizer, messages, generate)
+    except TemplateError as e:
+        if messages[0].role != "system":
+            raise _refused(tokenizer, e) from e
+    system, first, *rest = messages
+    begun = first.model_copy(update={"content": f"{system.content}\n\n{first.content}"})
+    try:
+        return _template(tokenizer, [begun, *rest], generate)
+    except TemplateError as e:
+        raise _refused(tokenizer, e) from e
+
+
+def _template(tokenizer: Any, messages: Sequence[Message], generate: bool) -> str:
     plain = [m.model_dump() for m in messages]
     text: str = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=generate)
     return text
+
+
+def _refused(tokenizer: Any, error: Exception) -> ModelError:
+    return ModelError(
+        f"the chat template of {tokenizer.name_or_path!r} refuses a prompt: {error}",
+        "user and assistant must take turns; or use another base",
+    )
 
 
 def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from personalign.models import embedded
 from personalign.models.chat import prompt_tokens
 from personalign.models.folding import fold
 from personalign.models.mixing import mixed
-from personalign.models.provenance import adapter_hash, check_base
+from personalign.models.provenance import adapter_hash, check_base, check_update
 from personalign.models.trees import Tree, check_servable, score_trees
 from personalign.records import Message
 
@@ -150,7 +149,7 @@ class LocalModel:
             raise InputError(f"an adapter {name!r} is loaded already", "use another name")
         digest = adapter_hash(path)
         check_base(path, self.identity)
-        _check_update(path)
+        check_update(path)
         handle = f"adapter_{len(self.adapters)}"  # PEFT refuses names such as "half" or "v1.5"
         loading: dict[str, Any] = {"adapter_name": handle, "autocast_adapter_dtype": False}
         try:
@@ -163,6 +162,7 @@ class LocalModel:
                 f"adapter {path} does not fit base {self.identity}: {str(e).splitlines()[0]}",
                 "load the base it was trained on",
             ) from e
+        _check_head(self.model, path)
         self.model.eval().requires_grad_(False)
         _scale(self.model, handle, strength)
         fold(self.model)
@@ -303,15 +303,15 @@ class LocalModel:
         return Generation(text, length, seed, "stop" if whole else "length")
 
 
-def _check_update(path: Path) -> None:
-    """Refuse an adapter that is more than updates of layers: PEFT's switches would not reach it."""
-    settings = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
-    for key in ("modules_to_save", "trainable_token_indices"):
-        if settings.get(key):
-            raise ModelError(
-                f"adapter {path} brings whole modules of its own ({key})",
-                "merge it (`personalign adapters merge`) and load the result as a base",
-            )
+def _check_head(model: Any, path: Path) -> None:
+    """Refuse an update of the head, which scoring reads without its update (see `trees`)."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if isinstance(model.get_output_embeddings(), BaseTunerLayer):
+        raise ModelError(
+            f"adapter {path} updates the head of the model",
+            "train one on the layers below it, or merge it and take the result as base",
+        )
 
 
 def _scale(model: Any, name: str, strength: float) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from personalign.errors import ModelError
 from personalign.models.embedded import EMBEDDED
 from personalign.runs import content_hash, file_hash
 
-__all__ = ["CARD", "FILES", "adapter_hash", "check_base"]
+__all__ = ["CARD", "FILES", "adapter_hash", "check_base", "check_update"]
 
 CARD = "card.json"
 FILES = ("adapter_model.safetensors", "adapter_config.json")
@@ -48,6 +49,27 @@ def check_base(adapter: Path, identity: str) -> None:
             f"adapter {adapter} was trained on {made_for}, the base here is {identity}",
             f"load {made_for.rpartition('@')[0]!r} as base, or train the adapter anew",
         )
+
+
+def check_update(adapter: Path) -> dict[str, Any]:
+    """An adapter's settings in PEFT's format.
+
+    Raises:
+        ModelError: where it is more than an update of linear layers, which PEFT's switches would
+            not turn off.
+    """
+    path = adapter / "adapter_config.json"
+    try:
+        settings = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as e:
+        raise ModelError(f"no adapter in {adapter}: {e}", "train one, or check the path") from e
+    for key in ("modules_to_save", "trainable_token_indices", "bias"):
+        if settings.get(key) not in (None, [], {}, "none"):
+            raise ModelError(
+                f"adapter {adapter} is more than an update of layers ({key}: {settings[key]})",
+                "merge it with PEFT's merge_and_unload, and take the result as base",
+            )
+    return settings
 
 
 def _digest(identity: str) -> str:

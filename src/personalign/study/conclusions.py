@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -59,14 +59,19 @@ def verify(study: Study) -> None:
     def work() -> list[Path]:
         frame = analysis.read(study.folder.path / "scores.parquet")
         reached = [v.model_dump(mode="json") for v in reach(study, frame)]
-        folders = {name: study.folder.path / "adapters" / name for name in study.personas}
-        cards = {n: f / card.CARD for n, f in folders.items() if (f / card.CARD).exists()}
-        for name in cards:
-            card.verified(folders[name], [v for v in reached if v["persona"] == name])
         known = {"verifications": reached} | validity(study, frame).model_dump(mode="json")
-        return [write_atomic(path, json.dumps(known, indent=1) + "\n"), *cards.values()]
+        return [write_atomic(path, json.dumps(known, indent=1) + "\n"), *_cards(study, reached)]
 
     study.folder.step("verify", inputs, work)
+
+
+def _cards(study: Study, reached: Sequence[dict[str, Any]]) -> Iterator[Path]:
+    """The cards of adapters that answered as they were trained, with their verdicts."""
+    for name in study.personas:
+        folder = study.folder.path / "adapters" / name
+        if study.config.strength == 1 and (folder / card.CARD).exists():
+            card.verified(folder, [v for v in reached if v["persona"] == name])
+            yield folder / card.CARD
 
 
 def analyse(study: Study) -> None:

@@ -99,7 +99,15 @@ class StudyConfig(Record):
     neutral: Path | None = None
     """Prompts, one a line, on which `training.kl` holds to the base; the shipped ones if empty."""
     measures: Measures = Measures()
+    strength: float = Field(1.0, ge=0, le=2)
+    """How strongly adapters answer: 0 is the base, 1 as they were trained."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _adapters_are_no_whole_models(self) -> StudyConfig:
+        if self.training.method == "full" and (self.adapters or self.strength != 1):
+            raise ValueError("with method full there are whole models: no adapters, no strength")
+        return self
 
     def catalogue(self) -> dict[str, Persona]:
         """The study's personas by name.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from personalign.models.chat import with_system
 from personalign.models.local import Generation, Sampling
+from personalign.models.provenance import check_update
 from personalign.records import Transcript, to_jsonl
 from personalign.runs import write_atomic
 from personalign.study.arms import Arm
@@ -46,8 +47,10 @@ def _groups(study: Study) -> Iterator[list[Arm]]:
 
 def _apart(study: Study, arm: Arm) -> str | None:
     """What a batch cannot mix with other arms: a whole model, or more than a low-rank update."""
-    settings = study.config.training
-    return arm.adapter if settings.method == "full" or settings.lora.dora else None
+    if arm.adapter is None or study.config.training.method == "full":
+        return arm.adapter
+    made = check_update(study.folder.path / "adapters" / arm.adapter)
+    return arm.adapter if made.get("use_dora") else None
 
 
 def _is_done(study: Study, arm: Arm) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from personalign.errors import InputError
 from personalign.evals import social
 from personalign.models import embedded
 from personalign.models.local import LocalModel
-from personalign.models.provenance import adapter_hash, check_base
+from personalign.models.provenance import adapter_hash
 from personalign.psychometrics import administer, inventory
 from personalign.records import (
     PreferencePair,
@@ -40,7 +41,8 @@ from personalign.study.training import (
     training_prompt,
 )
 from personalign.training import devices
-from personalign.training.adapters import copy
+from personalign.training.adapters import check, copy
+from personalign.training.card import trained_under
 
 __all__ = ["Study"]
 
@@ -214,7 +216,7 @@ class Study:
     def take(self, name: str) -> None:
         """The adapter of a persona that the study does not train."""
         source, out = self.config.adapters[name], self.folder.path / "adapters" / name
-        check_base(source, self.base_identity)
+        check(source, self.base_identity)
         inputs = self._inputs(adapter=adapter_hash(source))
         self.folder.step(f"train:{name}", inputs, lambda: copy(source, out))
 
@@ -256,8 +258,8 @@ class Study:
         inputs: dict[str, Any],
     ) -> list[Path]:
         stamp = out / "inputs"
-        if stamp.exists() and stamp.read_text() != content_hash(inputs):
-            _remove(out)  # begun under other settings: its checkpoints are not ours
+        if not stamp.exists() or stamp.read_text() != content_hash(inputs):
+            shutil.rmtree(out, ignore_errors=True)  # what is there is of other settings
         write_atomic(stamp, content_hash(inputs))
         train_persona(self, persona, made, out)
         kept = [*sorted(out.glob("*.safetensors")), out / "history.json"]
@@ -286,9 +288,13 @@ class Study:
             arm=arm.slug,
             subject=subject,
             system=self.system(arm),
-            adapter=self.folder.outputs(f"train:{arm.adapter}") if arm.adapter else None,
+            adapter=self.answers(arm.adapter) if arm.adapter else None,
             seed=self.config.seed,
         )
+
+    def answers(self, adapter: str) -> dict[str, Any]:
+        """What an adapter's answers depend on."""
+        return {**self.folder.outputs(f"train:{adapter}"), "strength": self.config.strength}
 
     def system(self, arm: Arm) -> str | None:
         """The system prompt an arm is asked under, if any."""
@@ -296,7 +302,9 @@ class Study:
 
     def prompt(self, name: str) -> str:
         """A persona's system prompt: the one it was trained under, where there was one."""
-        return persona_prompt(self.personas[name], self.config.training)
+        own = persona_prompt(self.personas[name], self.config.training)
+        given = self.config.adapters.get(name)
+        return own if given is None else trained_under(given) or own
 
     @property
     def asks(self) -> tuple[str, ...]:
@@ -308,7 +316,8 @@ class Study:
         if self._is_whole(arm):
             return None
         if arm.adapter and arm.adapter not in self.base_model.adapters:
-            self.base_model.add_adapter(arm.adapter, self.folder.path / "adapters" / arm.adapter)
+            folder = self.folder.path / "adapters" / arm.adapter
+            self.base_model.add_adapter(arm.adapter, folder, self.config.strength)
         return arm.adapter
 
     def _scores(self, arm: Arm, task: str) -> Path:
@@ -335,9 +344,7 @@ class Study:
     def evaluate(self) -> None:
         """The Inspect tasks, for all arms."""
         measures = self.config.measures
-        trained = {
-            a.slug: self.folder.outputs(f"train:{a.adapter}") for a in self.arms if a.adapter
-        }
+        trained = {a.slug: self.answers(a.adapter) for a in self.arms if a.adapter}
         inputs = self._inputs(
             tasks=measures.evaluations,
             content=contents(self),
@@ -348,9 +355,3 @@ class Study:
             seed=self.config.seed,
         )
         self.folder.step("evaluations", inputs, lambda: evaluate(self))
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder)

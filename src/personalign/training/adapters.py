@@ -7,27 +7,50 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from personalign.errors import InputError, ModelError
 from personalign.models.local import LocalModel
-from personalign.models.provenance import CARD, FILES
+from personalign.models.provenance import CARD, FILES, adapter_hash, check_base, check_update
 from personalign.training.card import CURVES_FILE, AdapterCard, read_card, weights_hash
 
-__all__ = ["compose", "copy", "merge", "push"]
+__all__ = ["check", "compose", "copy", "merge", "push"]
 
 KEPT = (*FILES, CARD, "README.md", CURVES_FILE, "history.json", "health.json")
+
+
+def check(folder: Path, base_identity: str) -> dict[str, Any]:
+    """The settings of an adapter that answers on this base, by its files alone.
+
+    Raises:
+        ModelError: where it is none, or for another base, or more than an update of layers.
+        InputError: where its card is damaged.
+    """
+    adapter_hash(folder)
+    check_base(folder, base_identity)
+    if (folder / CARD).exists():
+        read_card(folder)
+    return check_update(folder)
 
 
 def copy(folder: Path, out: Path) -> list[Path]:
     """Copy an adapter with what is written down about it, in place of what `out` held.
 
-    Returns the copies of what its answers depend on.
+    Verdicts are left behind: they are another study's. Returns the copies of what its answers
+    depend on.
+
+    Raises:
+        InputError: where it lies in `out` itself.
     """
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise InputError(f"adapter {folder} is in the place of its copy", "move it elsewhere")
     shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    for file in (folder / name for name in KEPT):
-        if file.is_file():
-            shutil.copyfile(file, out / file.name)
+    with _whole(out) as work:
+        for file in (folder / name for name in KEPT):
+            if file.is_file():
+                shutil.copyfile(file, work / file.name)
+        if (folder / CARD).exists():
+            read_card(folder).model_copy(update={"verification": ()}).write(work)
     return [out / name for name in FILES]
 
 
@@ -82,6 +105,7 @@ def compose(
         raise InputError(f"rank {rank} of a composed adapter", "give 1 or more, or none")
     _check_composable(cards)
     first = next(iter(cards.values()))
+    systems = {card.system for card in cards.values()}
     local = _load(first, base, "float32")
     for path in parts:
         local.add_adapter(str(path), path)
@@ -99,6 +123,7 @@ def compose(
             base=first.base,
             base_identity=first.base_identity,
             weights=weights_hash(work),
+            system=first.system if len(systems) == 1 else None,
             settings=first.settings,
             parts={f"{c.persona} ({c.weights})": parts[p] for p, c in cards.items()},
             code=first.code,

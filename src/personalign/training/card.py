@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = [
     "describe",
     "find",
     "read_card",
+    "trained_under",
     "verified",
     "weights_hash",
 ]
@@ -33,6 +35,7 @@ __all__ = [
 ADAPTER, MODEL = "adapter_model.safetensors", "model*.safetensors"
 EMBEDDED_ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "logps/chosen_shift", "samples/kl")
+HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 README, CURVES_FILE = "README.md", "curves.png"
 
 
@@ -67,9 +70,15 @@ class AdapterCard(Record):
     verification: tuple[dict[str, Any], ...] = ()
     code: str
 
-    def hub_base(self) -> str:
-        """The base by a name that others can use."""
-        return EMBEDDED_ON_HUB if self.base == EMBEDDED else self.base
+    def hub_base(self) -> str | None:
+        """The base as a model hub knows it; nothing where it is a folder of this machine."""
+        if self.base == EMBEDDED:
+            return EMBEDDED_ON_HUB
+        return self.base if HUB_NAME.fullmatch(self.base) and not Path(self.base).is_dir() else None
+
+    def base_name(self) -> str:
+        """The base by a name for others to read."""
+        return self.hub_base() or Path(self.base).name
 
     def verdict(self) -> str:
         """The verdict on the weights alone, or that there is none yet."""
@@ -108,6 +117,11 @@ def read_card(folder: Path) -> AdapterCard:
         raise InputError(f"no adapter card in {folder}", "name a folder with a card.json") from e
     except ValidationError as e:
         raise InputError(f"{path}: {e.errors()[0]['msg']}", "restore it, or train again") from e
+
+
+def trained_under(folder: Path) -> str | None:
+    """The system prompt of an adapter's training, as far as a card tells."""
+    return read_card(folder).system if (folder / CARD).exists() else None
 
 
 def find(folder: Path) -> dict[Path, AdapterCard]:

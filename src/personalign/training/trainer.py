@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from personalign.errors import TrainingError, unknown
 from personalign.models.chat import reply_tree, with_system
@@ -29,6 +29,7 @@ from personalign.training.curves import draw
 from personalign.training.health import Watch, problems
 from personalign.training.losses import OBJECTIVES, PairLogProbs
 from personalign.training.neutral import Neutral
+from personalign.training.problem import Problem
 from personalign.training.reference import reference_log_probs
 from personalign.training.samples import sampler
 
@@ -224,14 +225,17 @@ def with_lora(model: Any, lora: Lora, seed: int) -> Any:
 
 
 def _check_targets(model: Any, lora: Lora) -> None:
+    """Targets by name must be linear layers below the head: scoring reads the head without LoRA."""
     if isinstance(lora.targets, str):
         return
-    linear = {n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+    head = model.get_output_embeddings()
+    named = [(n, m) for n, m in model.named_modules() if m is not head]
+    linear = {n for n, m in named if isinstance(m, torch.nn.Linear)}
     for target in lora.targets:
         if not any(name == target or name.endswith(f".{target}") for name in linear):
             known = sorted({name.rsplit(".", 1)[-1] for name in linear})
             raise TrainingError(
-                f"LoRA target {target!r} matches no linear layer of the base",
+                f"LoRA target {target!r} matches no linear layer below the head of the base",
                 f"take some of {', '.join(known)}, or all-linear",
             )
 
@@ -296,14 +300,11 @@ def train(
         trainer.remove_callback(_default_printer())
         with devices.main_first():
             checkpoint = _last_complete(work)
+        if settings.health.on_problem == "stop":
+            _check_stopped(_problem_before(checkpoint), work)
         with devices.trees_through_forward(model):
             trainer.train(resume_from_checkpoint=checkpoint)
-        if found := watch.stopped_by:
-            raise TrainingError(
-                f"stopped at step {found.step}: {found.problem} {found.value:.3g} "
-                f"(limit {found.limit:g})",
-                f"{found.remedy}; the checkpoint is in {work}",
-            )
+        _check_stopped(watch.stopped_by, work)
         trainer.save_model(str(out))
         if devices.is_main():
             if settings.method == "full":
@@ -315,6 +316,23 @@ def train(
             local.model = model.unload()
             local.model.eval().requires_grad_(False)
     return [h for h in trainer.state.log_history if "loss" in h]
+
+
+def _check_stopped(found: Problem | None, work: Path) -> None:
+    if found is not None:
+        raise TrainingError(
+            f"stopped at step {found.step}: {found.problem} {found.value:.3g} "
+            f"(limit {found.limit:g})",
+            f"{found.remedy}; the checkpoint is in {work}",
+        )
+
+
+def _problem_before(checkpoint: str | None) -> Problem | None:
+    """The last problem of a training that went on until this checkpoint."""
+    if checkpoint is None:
+        return None
+    state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    return next(reversed(problems(state.log_history)), None)
 
 
 def _keep(out: Path, log_history: Sequence[dict[str, Any]]) -> None:
