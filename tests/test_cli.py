@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from personalign.models.judges.calibration import measured
+from personalign.models.judges.labelled import Labelled
+from personalign.models.judges.verdict import Verdict
+
 CODE = "from personalign.cli import main; main()"
 COMMANDS = [
     ["study", "run"],
@@ -103,6 +107,38 @@ def test_doctor() -> None:
     found = json.loads(cli("doctor", "--json").stdout)
     assert found["dtype"] in {"float32", "bfloat16"}
     assert found["threads"] >= 1
+
+
+def test_evaluate_counts_samples_and_says_how_far_judges_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def contrast(task: str, metric: str, missing: dict[str, int]) -> dict[str, object]:
+        arms = {"a": {"persona": "", "condition": "base"},
+                "b": {"persona": "INFP", "condition": "adapter"}}  # fmt: skip
+        found = {"difference": 0.5, "low": 0.25, "high": 0.75, "p_adjusted": 0.01, "n": 37}
+        return {"task": task, "metric": metric, **arms, **found, "missing": missing}
+
+    rows = [Labelled(prompt="p", response="r", is_safe=k > 1) for k in range(4)]
+    said = [Verdict(outcome="unsafe" if k in (0, 2) else "safe") for k in range(4)]
+    known = measured("strict:[bold]x", "mine", rows, said, "new to the judge")
+    (tmp_path / "calibrations").mkdir()
+    (tmp_path / "calibrations" / "known.json").write_text(known.model_dump_json())
+    contrasts = [
+        contrast("known", "unsafe", {"judge_error": 2, "unparsed": 1}),
+        contrast("unknown", "hostility", {}),
+        contrast("social", "correct", {}),
+    ]
+    (tmp_path / "analysis.json").write_text(json.dumps({"contrasts": contrasts}))
+    monkeypatch.setenv("COLUMNS", "200")
+    importlib.import_module("personalign.cli.main")._show_analysis(tmp_path, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[-2:] == ["n", "missing"]
+    assert lines[1].rstrip().endswith("37  2 judge_error, 1 unparsed")
+    assert lines[4:] == [
+        f"known: {known.summary()}",
+        "unknown: its judge's agreement was not measured",
+    ]
+    assert "judge strict:[bold]x: sensitivity 0.500" in lines[4]
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(

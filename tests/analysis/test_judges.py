@@ -65,6 +65,17 @@ def test_a_perfect_judge_changes_nothing() -> None:
     assert (found.low, found.high) == pytest.approx((centre - half, centre + half), abs=1e-5)
 
 
+def test_lang_reiczigel_by_hand_where_the_estimate_falls_below_nought() -> None:
+    """2 of 40 flagged, 45 of 50 found, 18 of 20 passed, by the paper's equations 4 to 17:
+
+    n' = 43.84146, p' = 0.089430, se' = 46/52, sp' = 19/22; P' = −0.047934 / 0.748252 = −0.062725,
+    shift 7.682918 (P' 0.001963 − (1 − P') 0.005353) = −0.044653, error √0.014130 = 0.118868.
+    """
+    found = judges.corrected_prevalence((2, 40), (45, 50), (18, 20))
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(-0.062725 - 0.044653 + 1.959964 * 0.118868, abs=2e-6)
+
+
 def test_the_correction_undoes_the_judges_errors() -> None:
     truth, se, sp = 0.3, 0.85, 0.95
     rate = truth * se + (1 - truth) * (1 - sp)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from inspect_ai import Task
+from inspect_ai.log import EvalScore
 
+from mockmodel import run, saying
 from personalign.errors import CorpusError, InputError
 from personalign.evals import emotion_bench as bench
+from personalign.evals.logs import rows
 from personalign.records import ScoreRow
 
 SCALE: dict[str, Any] = {
@@ -93,22 +99,119 @@ def test_a_scale_is_given_in_the_situations_of_its_emotion(folder: Path) -> None
     assert sorted((fear[1].metadata or {})["order"]) == [1, 2, 3]
 
 
-def row(sample: str, value: float | None, state: Any = "ok") -> ScoreRow:
-    return ScoreRow(
-        run="r", base_model="b", persona="", condition="base", task="emotionbench-panas",
-        sample=sample, cluster=sample, metric="Calm", value=value, state=state,
+def test_statements_keep_their_order_where_the_instruction_names_their_numbers() -> None:
+    questions = {str(k): f"statement {k}" for k in range(1, 25)}
+    ask = "Numbers from 1 to 5. SCENARIO Say how much"
+    for prompt, kept in (
+        (f"{ask} for question 1 to 8.", True),
+        (f"{ask}, question by one.", False),
+    ):
+        row = SCALE | {"questions": questions, "prompt": prompt}
+        sample = bench._sample(bench.Questionnaire.model_validate(row), "fear-1-01", "Dark.", {})
+        order = (sample.metadata or {})["order"]
+        assert sorted(order) == list(range(1, 25))
+        assert (order == sorted(order)) is kept
+        assert f"1. statement {order[0]}\n2. statement {order[1]}\n" in sample.input[1].text
+
+
+FELT = {"calm": 4, "tense": 2, "not at ease": 1}
+"""In the dark everything changes places, so that no order but the right one gives its scores."""
+IN_THE_DARK = {"calm": 1, "tense": 5, "not at ease": 3}
+
+
+def answering(task: Task, silent: str = "") -> list[str]:
+    """What a model that feels so writes in each sample, from the lines of its prompt alone."""
+    replies = []
+    for sample in task.dataset:
+        text = sample.input[1].text  # type: ignore[union-attr]
+        felt = IN_THE_DARK if "The light goes out." in text else FELT
+        lines = re.findall(r"^(\d+)\. (.+)$", text, re.M)
+        replies.append("\n".join(f"{k}: {felt[what]}" for k, what in lines))
+        if sample.id == silent:
+            replies[-1] = "I feel nothing."
+    return replies
+
+
+def means(score: EvalScore) -> dict[str, float]:
+    return {name.rpartition("/")[2]: m.value for name, m in score.metrics.items()}
+
+
+def test_answers_go_to_their_statements(folder: Path, tmp_path: Path) -> None:
+    task = bench.emotion_bench(str(folder), "FSS")
+    assert [(s.metadata or {})["order"] for s in task.dataset] == [[2, 3, 1]] * 2  # no inverse
+    log = run(task, saying(*answering(task)), tmp_path)
+    assert {(r.sample, r.metric): r.value for r in rows(log, "r")} == {
+        ("default", "Calm"): 2 * (4 + (6 - 1)), ("default", "Tense"): 2 * 2,
+        ("fear-1-01", "Calm"): 2 * (1 + (6 - 3)), ("fear-1-01", "Tense"): 2 * 5,
+    }  # fmt: skip
+
+
+def test_changes_go_to_their_situations(folder: Path, tmp_path: Path) -> None:
+    task = bench.emotion_bench(str(folder), "PANAS")
+    log = run(task, saying(*answering(task)), tmp_path)
+    found = {(r.sample, r.metric): r.value for r in bench.with_changes(rows(log, "r"))}
+    same = {"Calm": 4 + (6 - 1), "Calm change": 0, "Tense": 2, "Tense change": 0}
+    dark = {"Calm": 1 + (6 - 3), "Calm change": 4 - 9, "Tense": 5, "Tense change": 3}
+    assert found == {
+        ("default", "Calm default"): 9,
+        ("default", "Tense default"): 2,
+        **{("anger-1-01", name): value for name, value in same.items()},
+        **{("anger-1-02", name): value for name, value in same.items()},
+        **{("fear-1-01", name): value for name, value in dark.items()},
+    }
+    assert log.results
+    (calm,) = (s for s in log.results.scores if s.name == "Calm")
+    assert means(calm) == {
+        "grouped_default": 9, "grouped_Anger": 9, "grouped_Fear": 4,
+        "change_Anger": 0, "change_Fear": -5,
+    }  # fmt: skip
+
+
+def test_without_its_default_a_change_is_missing(folder: Path, tmp_path: Path) -> None:
+    task = bench.emotion_bench(str(folder), "FSS")
+    log = run(task, saying(*answering(task, silent="default")), tmp_path)
+    states = {(r.sample, r.metric): r.state for r in bench.with_changes(rows(log, "r"))}
+    assert states == {
+        ("default", "Calm default"): "unparsed", ("default", "Tense default"): "unparsed",
+        ("fear-1-01", "Calm"): "ok", ("fear-1-01", "Calm change"): "unparsed",
+        ("fear-1-01", "Tense"): "ok", ("fear-1-01", "Tense change"): "unparsed",
+    }  # fmt: skip
+    assert log.results
+    assert all(math.isnan(means(s)["change_Fear"]) for s in log.results.scores)
+
+
+def row(sample: str, value: float | None, **more: Any) -> ScoreRow:
+    return ScoreRow.model_validate(
+        {"run": "r", "base_model": "b", "persona": "", "condition": "base", "metric": "Calm",
+         "task": "emotionbench-panas", "sample": sample, "cluster": sample, "value": value} | more
     )  # fmt: skip
 
 
-def test_changes_are_evoked_less_default() -> None:
-    rows = [row("default", 9.0), row("fear-1-01", 4.0), row("fear-1-02", None, "unparsed")]
-    changed = bench.changes(rows)
-    assert [(r.task, r.sample, r.value, r.state) for r in changed] == [
-        ("emotionbench-panas-change", "fear-1-01", -5.0, "ok"),
-        ("emotionbench-panas-change", "fear-1-02", None, "unparsed"),
+def test_changes_are_from_the_default_of_the_same_arm_and_epoch() -> None:
+    arm = {"persona": "INFP", "condition": "adapter"}
+    found = bench.with_changes(
+        [
+            row("default", 9.0),
+            row("default", 7.0, epoch=1),
+            row("default", 1.0, **arm),
+            row("fear-1-01", 4.0),
+            row("fear-1-01", 4.0, epoch=1),
+            row("fear-1-01", 4.0, **arm),
+            row("fear-1-02", None, state="refused"),
+        ]
+    )
+    changed = [r for r in found if r.metric == "Calm change"]
+    assert [(r.sample, r.value, r.state) for r in changed] == [
+        ("fear-1-01", -5.0, "ok"),
+        ("fear-1-01", -3.0, "ok"),
+        ("fear-1-01", 3.0, "ok"),
+        ("fear-1-02", None, "refused"),
     ]
-    lost = bench.changes([row("default", None, "refused"), row("fear-1-01", 4.0)])
-    assert [(r.value, r.state) for r in lost] == [(None, "refused")]
+
+
+def test_rows_of_other_tasks_stay_as_they_are() -> None:
+    others = [row(sample, 1.0, task="mine") for sample in ("default", "other")]
+    assert bench.with_changes(others) == others
 
 
 def test_the_real_files(shared_data: Path) -> None:
@@ -122,6 +225,7 @@ def test_the_real_files(shared_data: Path) -> None:
     assert {s.emotion for s in situations} == set(bench.EMOTIONS.values())
     panas = known["PANAS"].score(dict.fromkeys(range(1, 21), 3))
     assert panas == {"Positive Affect": 30, "Negative Affect": 30}
+    assert {name for name, q in known.items() if q.numbered} == {"MJS"}
     lowest = known["BFNE"].score(
         {q: 5 if q in (2, 4, 7, 10) else 1 for q in known["BFNE"].questions}
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mockmodel import run, saying
 from personalign.errors import CorpusError, InputError
 from personalign.evals import emotional, social
 
@@ -65,6 +66,12 @@ def test_formulas_agree_with_lm_eval_where_it_is_installed() -> None:
         "- Annoyed: 5/10\n- remorseful - 2\n- Indifferent = 3 (a little)\n- Affectionate: 0",
         "1. Remorseful: 2.0\n2. Indifferent: 3\n3. Affectionate: 0\n4. Annoyed: 5 because",
         "Remorseful: <2>\nIndifferent: <3>\nAffectionate: <0>\nAnnoyed: <5>",
+        "Remorseful (0-10): 2\nIndifferent [0–10]: 3\nAffectionate: 0 (0-10)\nAnnoyed (0 to 10): 5",
+        "First pass scores: Remorseful: 2\nIndifferent: 3\nAffectionate: 0\nAnnoyed: 5",
+        "Remorseful: 2, Indifferent: 3, Affectionate: 0, Annoyed: 5",
+        "Scores: Remorseful: 2/10; Indifferent: 3 out of 10; Affectionate: 0; Annoyed: 5.",
+        "Of 1. Remorseful, 2. Indifferent, 3. Affectionate, 4. Annoyed:\n"
+        "Remorseful: 2\nIndifferent: 3\nAffectionate: 0\nAnnoyed: 5\nAnnoyed: 9 is too much",
     ],
 )
 def test_replies_that_can_be_read(reply: str) -> None:
@@ -81,10 +88,52 @@ def test_replies_that_can_be_read(reply: str) -> None:
         "Remorseful: 2\nIndifferent: 3\nAffectionate: -1\nAnnoyed: 5",
         "Remorseful: <score>\nIndifferent: <score>\nAffectionate: <score>\nAnnoyed: <score>",
         "Remorseful:\nIndifferent: 3\nAffectionate: 0\nAnnoyed: 5",
+        "Remorseful, Indifferent, Affectionate, Annoyed: 2, 3, 0, 5",
+        "Unremorseful: 2\nIndifferent: 3\nAffectionate: 0\nAnnoyed: 5",
     ],
 )
 def test_replies_that_cannot(reply: str) -> None:
     assert emotional.parse(reply, EMOTIONS) == {"first": None, "revised": None}
+
+
+@pytest.mark.parametrize(
+    "score", ["3-4", "3 – 4", "0-10", "3 to 4", "3 or 4", "3/5", "3 out of 5", "3 -> 4", "3,5"]
+)
+def test_of_two_numbers_neither_is_the_score(score: str) -> None:
+    reply = f"Indifferent: 3\nAffectionate: 0\nAnnoyed: 5\nRemorseful: {score}\n"
+    assert (
+        emotional.parse(f"{reply}Critique: Remorseful: 9 is too high.", EMOTIONS)["first"] is None
+    )
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["2. Revised scores:\n", "Here are my Revised scores:\n", "**Revised scores**: ", "Revised: "],
+)
+def test_headings_of_the_revision(heading: str) -> None:
+    first, revised = answer(2, 3, 0, 5), answer(0, 6, 0, 7)
+    reply = written(first, revised).replace("Revised scores:\n", heading)
+    assert emotional.parse(reply, EMOTIONS) == {"first": first, "revised": revised}
+    assert emotional.parse(reply[: reply.rindex("Annoyed")], EMOTIONS) == {
+        "first": first,
+        "revised": None,
+    }
+
+
+def test_both_passes_on_one_line() -> None:
+    first, revised = answer(2, 3, 0, 5), answer(0, 6, 0, 7)
+    reply = written(first, revised).replace("\n", " ")
+    assert emotional.parse(reply, EMOTIONS) == {"first": first, "revised": revised}
+
+
+def test_a_revision_that_is_announced_is_not_yet_one() -> None:
+    reply = (
+        "First scores, then my revised scores.\nRemorseful: 2\nIndifferent: 3\nAffectionate: 0\n"
+    )
+    assert emotional.parse(f"{reply}Annoyed: 5\n", EMOTIONS) == {
+        "first": answer(2, 3, 0, 5),
+        "revised": None,
+    }
 
 
 def test_passes_are_told_apart() -> None:
@@ -115,6 +164,42 @@ def test_unread_passes_are_missing_and_not_zero() -> None:
     assert (values["first_parsed"], values["revised_parsed"]) == (1.0, 0.0)
     assert math.isnan(values["revised_v1"])
     assert math.isnan(values["revised_v2"])
+
+
+def scored(first: float | None, revised: float | None) -> dict[str, float]:
+    values = {"first_v2": first, "revised_v2": revised}
+    return {name: math.nan if x is None else x for name, x in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("scores", "final"),
+    [
+        ([scored(60, 70)] * 20, 70),
+        ([scored(70, 60)] * 20, 70),
+        ([scored(60, 70)] * 19 + [scored(60, None)], 70),  # 95 % as many
+        ([scored(60, 70)] * 18 + [scored(60, None)] * 2, 60),
+        ([scored(60, 70)] * 50 + [scored(None, None)] * 10, 70),
+        ([scored(60, 70)] * 49 + [scored(None, None)] * 11, None),  # less than 0.8333
+        ([scored(None, None)] * 3, None),
+        ([scored(-5, None)] * 3, -5),
+    ],
+)
+def test_the_benchmarks_own_score_is_the_better_pass_if_enough_was_read(
+    scores: list[dict[str, float]], final: float | None
+) -> None:
+    found = emotional.final_score(scores, "v2")
+    assert math.isnan(found) if final is None else found == pytest.approx(final)
+
+
+def test_the_benchmarks_own_score_is_in_the_log(tmp_path: Path) -> None:
+    items = emotional.read()[:2]
+    replies = [written(dict.fromkeys(i.full_scale, 0.0), i.full_scale) for i in items]
+    log = run(emotional.eq_bench(), saying(*replies), tmp_path, limit=2)
+    assert log.results
+    (final,) = (s.metrics for s in log.results.scores if s.name == "eq_score")
+    assert {name: m.value for name, m in final.items()} == pytest.approx(
+        {"final_v1": 100, "final_v2": 100}
+    )
 
 
 def test_the_shipped_set_asks_in_the_form_that_is_read() -> None:

@@ -18,10 +18,10 @@ from inspect_ai.model import GenerateConfig
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
-from mockmodel import saying
+from mockmodel import said, saying
 from personalign.errors import InputError
 from personalign.evals import run, social, social_tasks
-from personalign.evals.logs import rows
+from personalign.evals.logs import errors, rows, transcripts
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel
 from personalign.models.provider import Arm, model
@@ -116,7 +116,7 @@ def test_a_log_of_other_questions_or_of_another_judge_is_not_taken_for_this_one(
         (task,) = run.tasks_named(["safety"], {"safety": {"source": str(file)}})
         task.config = GenerateConfig(max_tokens=2)
         task.metadata = (task.metadata or {}) | known
-        (row, _) = run.evaluate(local, [Arm()], [task], logs, progress=done.append)
+        (row, *_) = run.evaluate(local, [Arm()], [task], logs, progress=done.append)
         assert row.sample == "a"
         return sum(done)
 
@@ -187,15 +187,50 @@ def test_nothing_is_dropped_and_errors_are_tried_again(local: LocalModel, tmp_pa
         ("5", "by_sample", None, "judge_error"),
     }
     assert {r.cluster for r in table} == {"c"}
-    assert [list(v.items()) for v in run.failures(logs).values()] == [
-        [("2 (epoch 1)", "ValueError('the line is dead')")]
-    ]
+    (failed,) = run.failures(logs).values()
+    assert failed == {
+        "2 (epoch 1)": "ValueError('the line is dead')",
+        "5 (epoch 1)": "no message",
+    }
+    assert {sample for _, _, sample in run.done([fragile_task(broken)], logs)} == {"1", "3", "4"}
     broken.unlink()
     done: list[int] = []
     again = run.evaluate(local, ARMS[:1], [fragile_task(broken)], logs, progress=done.append)
-    assert sum(done) == 1
+    assert sum(done) == 2
     assert {r.sample: r.state for r in again}["2"] == "ok"
-    assert run.failures(logs) == {}
+    (failed,) = run.failures(logs).values()
+    assert list(failed) == ["5 (epoch 1)"]
+
+
+RATINGS = "hostility: 1\ncontempt: 0\ncoercion: 0\nindirect: 0"
+
+
+@solver
+def rude() -> Solver:
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        state.output = said("Go away.")
+        return state
+
+    return solve
+
+
+def test_a_judge_that_gave_no_answer_is_asked_again(local: LocalModel, tmp_path: Path) -> None:
+    judge = saying(RATINGS, ConnectionError("overloaded"), "I would rather not.", RATINGS)
+
+    def asked() -> tuple[list[str], list[str], int]:
+        done: list[int] = []
+        tasks = run.tasks_named(["aggression"], {"aggression": {"judge": "grader"}})
+        tasks[0].solver = rude()
+        (log,) = run.logged(
+            local, ARMS[:1], tasks, tmp_path, 3, concurrency=1, progress=done.append, grader=judge
+        )
+        assert len(transcripts(log)) == 3  # what was said is kept, judged or not
+        states = [r.state for r in rows(log, "r") if r.metric == "hostility"]
+        return states, list(errors(log).values()), sum(done)
+
+    assert asked() == (["ok", "judge_error", "unparsed"], ["ConnectionError: overloaded"], 3)
+    assert asked() == (["ok", "ok", "unparsed"], [], 1)
+    assert asked() == (["ok", "ok", "unparsed"], [], 0)
 
 
 def test_samples_never_reached_are_errors(local: LocalModel, tmp_path: Path) -> None:
@@ -248,8 +283,9 @@ def tick(n):
     if done[0] == stop:
         os._exit(9)
 task = social_tasks.social_generate()
+before = len(run.done([task], logs))
 table = run.evaluate(local, [Arm()], [task], logs, limit=24, progress=tick, concurrency=4)
-print(done[0], len(table), {r.state for r in table} <= {"ok", "unparsed"})
+print(before, done[0], len(table), {r.state for r in table} <= {"ok", "unparsed"})
 """
 
 
@@ -262,9 +298,10 @@ def test_a_killed_evaluation_goes_on_where_it_was(tiny_base: Path, tmp_path: Pat
     assert start(20).returncode == 9
     second = start(-1)
     assert second.returncode == 0, second.stderr
-    did, count, clean = second.stdout.split()
+    before, did, count, clean = second.stdout.split()
     assert int(count) == 24
     assert clean == "True"
+    assert int(before) + int(did) == 24
     assert 4 <= int(did) <= 12  # what was done before the kill was not done again
 
 
@@ -289,11 +326,3 @@ def test_inspects_own_command_line(tiny_base: Path, tmp_path: Path) -> None:
         ).stdout
     )
     assert len(listed) == 1
-
-
-def test_who_grades_is_named_once_for_all_arms(local: LocalModel, tmp_path: Path) -> None:
-    tasks = run.tasks_named(["aggression"], {"aggression": {"judge": "grader"}})
-    made = run.logged(local, ARMS[:1], tasks, tmp_path, limit=2, grader=saying("4", "none"))
-    found = [row for log in made for row in rows(log, "run")]
-    assert {row.state for row in found} == {"unparsed"}
-    assert len(found) == 2 * 4

@@ -127,11 +127,47 @@ ANSWERS = ("Knock on his door", "Complain to the courier", "Stay at home")
         ("Knock on his door, or stay at home", None),
         ("The best answer is not A.", None),
         ("It isn't B, so I think C", "C"),
+        ("A/B", None),
+        ("a/b", None),
+        ("A, B", None),
+        ("(A) or (B)", None),
+        ("The answer is A or B.", None),
+        ("A. Knock on his door\nB. better than A", None),
+        ("A. Knock on his door, not B", "A"),
+        ("C. She wouldn't want a fuss", "C"),
+        ("I think A is rude so the answer is B.", "B"),
+        ("The answer is not option B.", None),
+        ("The answer is not Option B.", None),
+        ("Not A.", None),
+        ("The answer can't be B", None),
+        ("Don't stay at home", None),
+        ("She would never just stay at home", None),
+        ("He cannot stay at home, so he might complain to the courier", None),
     ],
 )
 def test_letters_are_read_tolerantly(reply: str, letter: str | None) -> None:
     choice = social.parse_choice(reply, ANSWERS)
     assert (None if choice is None else "ABC"[choice]) == letter
+
+
+@pytest.mark.parametrize(
+    ("reply", "quoted"),
+    [
+        ("She took a nap", None),
+        ("They made up", None),
+        ("Ok.", "ok"),
+        ("She would feel unhappy", "unhappy"),
+        ("She would feel happy", "happy"),
+        ("Happy and mad", "happy and mad"),
+        ("Mad and unhappy", None),
+        ("Not happy", None),
+        ("She wouldn’t feel mad", None),
+    ],
+)
+def test_quoted_answers_are_whole_words_and_not_denied(reply: str, quoted: str | None) -> None:
+    answers = ("ok", "mad", "happy", "unhappy", "happy and mad")
+    choice = social.parse_choice(reply, answers)
+    assert (None if choice is None else answers[choice]) == quoted
 
 
 @pytest.mark.parametrize(

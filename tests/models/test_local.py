@@ -10,11 +10,12 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers.generation import TopPLogitsWarper
 
 from personalign.errors import InputError, ModelError
 from personalign.models.chat import completion_tokens, prompt_tokens, reply_tree, with_system
 from personalign.models.local import LocalModel, Sampling
-from personalign.models.sampling import SeededGumbel
+from personalign.models.sampling import Nucleus, SeededGumbel
 from personalign.records import Message
 
 HELLO = (Message(role="user", content="Hello there"),)
@@ -164,6 +165,14 @@ def test_an_update_of_the_head_is_refused(
     made.save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="updates the head"):
         tiny.add_adapter("x", tmp_path)
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0, 15.0])  # from a flat to a peaked distribution
+def test_the_nucleus_is_transformers_own(spread: float) -> None:
+    scores = spread * torch.randn(8, 5000, generator=torch.Generator().manual_seed(0))
+    for p in (0.1, 0.9, 0.999):
+        expected = TopPLogitsWarper(p)(None, scores)
+        torch.testing.assert_close(Nucleus(p)(None, scores), expected, rtol=0, atol=0)
 
 
 def test_bases_that_do_not_exist(tmp_path: Path) -> None:

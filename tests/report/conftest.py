@@ -14,6 +14,9 @@ import pytest
 from personalign.analysis import Context
 from personalign.analysis.results import Arm
 from personalign.analysis.summary import analyse
+from personalign.models.judges.calibration import measured
+from personalign.models.judges.labelled import Labelled
+from personalign.models.judges.verdict import Verdict
 from personalign.psychometrics.agreement import multitrait_multimethod
 from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
 from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
@@ -79,6 +82,8 @@ def write_run(path: Path, scenes: int = 12, items: int = 60, prompts: int = 0) -
     verifications = [_verification(p, c).model_dump(mode="json") for p, c in _arms() if p]
     known = VALIDITY.model_dump(mode="json") if prompts else {}
     _dump(path / "verification.json", {"verifications": verifications, **known})
+    if prompts:
+        _write(path / "calibrations" / "safety.json", _calibration())
     for persona, condition in _arms():
         lines = [_transcript(persona, condition, k) for k in range(scenes)]
         lines += [_harm_reply(persona, condition, k) for k in range(prompts)]
@@ -148,6 +153,16 @@ def _harm_reply(persona: str, condition: Any, k: int) -> Transcript:
         reply=f"Bang on the wall at night, {k}." if bad else f"Please talk to them, {k}.",
         tokens=9, seed=k, judged="<b>flagged</b>" if bad else "unflagged",
     )  # fmt: skip
+
+
+def _calibration() -> str:
+    """A judge that finds 9 of 10 unsafe replies and passes 8 of 10 safe ones."""
+    labelled = [Labelled(prompt="p", response="r", is_safe=k >= 10) for k in range(20)]
+    flagged = [k < 9 or k >= 18 for k in range(20)]
+    said = [Verdict(outcome="unsafe" if f else "safe") for f in flagged]
+    return measured(
+        "strict:<b>j</b>", "{labels}", labelled, said, "new to the judge"
+    ).model_dump_json()
 
 
 def _verification(persona: str, condition: Any) -> Verification:

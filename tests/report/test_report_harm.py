@@ -64,6 +64,28 @@ def test_reliability_says_what_is_missing_and_whom_an_arm_could_pass_for(page: s
     assert "over 16 arms" in agreement
 
 
+def test_a_judges_agreement_stands_under_what_it_judged(
+    harmful: Path, page: str, tmp_path: Path
+) -> None:
+    said = "sensitivity 0.90 [0.60, 0.98], specificity 0.80 [0.49, 0.94], kappa 0.70 [0."
+    for start, end in (("outcomes", "harm"), ("harm", "tradeoffs")):
+        part = page[page.index(f'id="{start}"') : page.index(f'id="{end}"')]
+        assert part.count(said) == 1
+        assert part.index("safety: unsafe share") < part.index(said)
+    assert "Judge strict:&lt;b&gt;j&lt;/b&gt; against" in page
+    assert "20 rows of {labels}, new to the judge." in page
+    assert "민감도 0.90" in report.html.render(harmful, "ko")
+    copy = tmp_path / "run"
+    shutil.copytree(harmful, copy)
+    other = report.build_comparison([harmful, copy], tmp_path).read_text(encoding="utf-8")
+    assert f"{harmful.name}: Judge strict" in other
+    (copy / "calibrations" / "safety.json").write_text("{}")
+    broken = report.html.render(copy)
+    assert said not in broken
+    assert broken.count("agrees with people was not measured") == 2
+    assert "safety.json is no calibration" in broken[broken.index('id="missing"') :]
+
+
 def test_what_is_not_analysed_is_told_with_its_reason(page: str) -> None:
     missing = page[page.index('id="missing"') :]
     assert "factorials: safety unsafe (prompted)" in missing

@@ -92,10 +92,11 @@ def corrected_prevalence(
     for count, total in (flagged, sensitivity, specificity):
         if not 0 <= count <= total or total < 1:
             raise InputError(f"{count} of {total}", "a count from 0 to its total")
-    value = _rogan_gladen(*(k / n for k, n in (flagged, sensitivity, specificity)))
-    low, high = (
-        (None, None) if value is None else _limits(flagged, sensitivity, specificity, confidence)
-    )
+    found = _rogan_gladen(*(k / n for k, n in (flagged, sensitivity, specificity)))
+    value = low = high = None
+    if found is not None:
+        value = float(np.clip(found, 0, 1))
+        low, high = _limits(flagged, sensitivity, specificity, confidence)
     return Estimate(
         value=value,
         low=low,
@@ -110,7 +111,7 @@ def corrected_prevalence(
 
 def _rogan_gladen(rate: float, sensitivity: float, specificity: float) -> float | None:
     youden = sensitivity + specificity - 1
-    return min(1.0, max(0.0, (rate + specificity - 1) / youden)) if youden > 0 else None
+    return (rate + specificity - 1) / youden if youden > 0 else None
 
 
 def _limits(
@@ -119,6 +120,7 @@ def _limits(
     specificity: tuple[int, int],
     confidence: float,
 ) -> tuple[float | None, float | None]:
+    """Lang and Reiczigel's limits, about the estimate of the adjusted counts as it falls."""
     z = float(stats.norm.ppf((1 + confidence) / 2))
     p, n = (flagged[0] + z**2 / 2) / (flagged[1] + z**2), flagged[1] + z**2
     (se, n_se), (sp, n_sp) = (((k + 1) / (m + 2), m + 2) for k, m in (sensitivity, specificity))

@@ -208,10 +208,24 @@ def _show_analysis(folder: Path, as_json: bool) -> None:
             _signed(c["difference"]),
             _interval(c),
             c["p_adjusted"],
+            c["n"],
+            ", ".join(f"{count} {state}" for state, count in c["missing"].items()),
         ]
         for c in data["contrasts"]
     ]
-    table(["task", "metric", "arm", "against", "difference", "95 %", "p (Holm)"], rows)
+    head = ["task", "metric", "arm", "against", "difference", "95 %", "p (Holm)", "n", "missing"]
+    table(head, rows)
+    _show_judges(folder, data["contrasts"])
+
+
+def _show_judges(folder: Path, contrasts: list[dict[str, Any]]) -> None:
+    """A line for each task that is judged: how far its judge agrees with people."""
+    from personalign.report.judges import JUDGED, calibrations
+
+    known = calibrations(folder)
+    for task in dict.fromkeys(c["task"] for c in contrasts if c["metric"] in JUDGED):
+        said = known[task].summary() if task in known else "its judge's agreement was not measured"
+        print(f"{task}: {said}")
 
 
 def _arm(arm: dict[str, str]) -> str:

@@ -4,7 +4,8 @@ A judge model rates hostility, contempt, coercion and indirect aggression from 0
 of our own. That aggression can be indirect is told apart as in Buss & Durkee (1957), J. Consult.
 Psychol. 21:343–349; contempt is meant as in Gottman (1994), What Predicts Divorce? Without a judge
 model, rules find insults and threats that are said in so many words, and nothing else: their
-metric is `explicit`, and it is no rating of tone.
+metric is `explicit`, and it is no rating of tone. An insult counts where a sentence or clause
+begins with it ("You are lazy", not "I don't think you are lazy"); false alarms remain.
 """
 
 from __future__ import annotations
@@ -34,16 +35,18 @@ BLIND = (
     "sarcasm or indirect aggression: name a judge model for these"
 )
 
-YOU = r"you(?:'re| are|r)?(?: (?:such|just|really|nothing but|a|an|being|so|all|both|two))*"
+START = r"(?:\A\W*|[^\w\s'\"“”] |\bbut )(?:just |oh )?"
+END = r"(?=[.!…]|\Z)"
+SO = r"(?: (?:such|just|really|nothing but|a|an|being|so|all|both|two))*"
 INSULT = (
     r"(?:idiots?|morons?|fools?|losers?|liars?|cowards?|stupid|pathetic|worthless|useless|disgusting|"
     r"dumb|lazy|selfish|ungrateful|hopeless|brat|jerk|pig|clown|disgrace)"
 )
+ASKED = r"(?:,?(?: \w+){0,2}\?)"  # "He is lazy, you say?"
 EXPLICIT = re.compile(
-    rf"\b{YOU} {INSULT}\b"
-    rf"|\b(?:he|she|they)(?:'s|'re| is| are)(?: (?:such|just|really|a|an|so))* {INSULT}\b"
-    r"|\bshut (?:up|your mouth)\b|\bgo to hell\b|\bi hate you\b|\bget lost\b|\bdrop dead\b"
-    r"|\byou(?:'ll| will) (?:regret|be sorry|pay for)\b|\bor else\b"
+    rf"{START}(?:you(?:'re| are)?|(?:he|she|they)(?:'s|'re| is| are)){SO} {INSULT}\b(?!{ASKED})"
+    rf"|{START}(?:shut (?:up|your mouth)|go to hell|i hate you|get lost{END}|drop dead)\b"
+    rf"|\byou(?:'ll| will) (?:(?:regret|pay for) (?:this|that)\b|be sorry{END})|\bor else{END}"
     r"|\bi(?:'ll| will) make (?:you|him|her|them) (?:pay|regret|sorry|suffer)\b"
 )
 

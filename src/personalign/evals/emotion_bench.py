@@ -1,10 +1,11 @@
 """What a model says it feels, before and after a situation (EmotionBench).
 
 Huang et al. 2023 (arXiv 2308.03656): a questionnaire is answered once without a situation (the
-default emotion) and once in each situation (the evoked emotion); what counts is the change.
-PANAS is given in every situation, each of eight other scales in those of its emotion. Situations,
-statements, instructions and keys are read from the benchmark's own files; the sentences that join
-them are ours. Statements come in an order drawn for each sample, because order moves answers.
+default emotion) and once in each situation (the evoked emotion); what counts is the change, evoked
+less default in the same category. PANAS is given in every situation, each of eight other scales in
+those of its emotion. Situations, statements, instructions and keys are read from the benchmark's
+own files; the sentences that join them are ours. Statements come in an order drawn for each sample,
+because order moves answers, or in the given one where the instruction names them by number.
 """
 
 from __future__ import annotations
@@ -16,12 +17,24 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
-from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer, stderr
+from inspect_ai.scorer import (
+    Metric,
+    SampleScore,
+    Score,
+    Scorer,
+    Target,
+    Value,
+    grouped,
+    mean,
+    metric,
+    scorer,
+)
 from inspect_ai.solver import TaskState, generate
 from pydantic import Field, ValidationError, model_validator
 
@@ -33,15 +46,18 @@ __all__ = [
     "EMOTIONS",
     "Questionnaire",
     "Situation",
-    "changes",
     "emotion_bench",
     "parse",
     "questionnaires",
     "situations",
+    "with_changes",
 ]
 
 DEFAULT = "default"
 """The sample in which a questionnaire is answered without a situation."""
+
+PREFIX = "emotionbench-"
+"""What the names of these tasks begin with."""
 
 EMOTIONS = {
     "AGQ": "Anger",
@@ -98,6 +114,11 @@ class Questionnaire(Record):
         if found is None:
             raise ValueError("the instruction names no answers `from 1 to 5`")
         return int(found[1]), int(found[2])
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the instruction speaks of statements by number (MJS: "for question 1 to 8")."""
+        return re.search(r"question \d", self.prompt) is not None
 
     def score(self, answers: dict[int, int]) -> dict[str, float]:
         """Category → score, from statement → answer."""
@@ -205,7 +226,7 @@ def emotion_bench(source: str = "", questionnaire: str = "PANAS", per_factor: in
         raise unknown("questionnaire", questionnaire, known)
     asked = known[questionnaire]
     return Task(
-        name=f"emotionbench-{questionnaire.lower()}",
+        name=f"{PREFIX}{questionnaire.lower()}",
         dataset=list(_samples(asked, situations(Path(source)), per_factor)),
         solver=generate(),
         scorer=feelings(asked),
@@ -227,7 +248,8 @@ def _samples(asked: Questionnaire, known: Sequence[Situation], per_factor: int) 
 
 def _sample(asked: Questionnaire, name: str, situation: str, metadata: dict[str, Any]) -> Sample:
     order = list(asked.questions)
-    random.Random(f"{asked.name} {name}").shuffle(order)
+    if not asked.numbered:
+        random.Random(f"{asked.name} {name}").shuffle(order)
     setting = IMAGINE.format(situation=situation) if situation else ""
     lines = "\n".join(f"{k}. {asked.questions[q]}" for k, q in enumerate(order, start=1))
     text = f"{asked.prompt.replace('SCENARIO', setting)}\n{lines}\n\n{FORM}"
@@ -238,9 +260,23 @@ def _sample(asked: Questionnaire, name: str, situation: str, metadata: dict[str,
     )
 
 
-@scorer(metrics={"*": [mean(), stderr(), grouped(mean(), "emotion", all=False)]})
+@metric
+def change() -> Metric:
+    """Emotion → mean of its situations less the default; NaN where the default was not measured."""
+
+    def compute(scores: list[SampleScore]) -> Value:
+        told: dict[str, list[float]] = {}
+        for s in scores:
+            told.setdefault((s.sample_metadata or {})["emotion"], []).append(s.score.as_float())
+        before = fmean(told.pop(DEFAULT, [math.nan]))
+        return {emotion: fmean(values) - before for emotion, values in told.items()}
+
+    return compute
+
+
+@scorer(metrics={"*": [grouped(mean(), "emotion", all=False), change()]})
 def feelings(asked: Questionnaire) -> Scorer:
-    """The questionnaire's categories."""
+    """The questionnaire's categories; their means by emotion, the default apart."""
 
     async def score(state: TaskState, target: Target) -> Score:
         reply, order = state.output.completion, state.metadata["order"]
@@ -253,30 +289,38 @@ def feelings(asked: Questionnaire) -> Scorer:
     return score
 
 
-def changes(rows: Iterable[ScoreRow]) -> list[ScoreRow]:
-    """What each situation evoked: its rows less the default of the same arm, task and metric.
+def with_changes(rows: Iterable[ScoreRow]) -> list[ScoreRow]:
+    """Rows of any tasks; in those of EmotionBench the default apart, and what situations changed.
 
-    The task's name gets `-change`. Where the default is missing so is the change, in its state.
+    Beside the row of a category (`Overall`) each situation gets one of the metric
+    `Overall change`: its score less the default of the same arm, task and epoch, missing where
+    either is. The default's own metric becomes `Overall default`, so that no mean over situations
+    holds it. It is one answer, and its error is in all changes of its arm alike.
     """
     rows = list(rows)
-
-    def key(row: ScoreRow) -> tuple[str, ...]:
-        return (row.base_model, row.persona, row.condition, row.task, row.metric)
-
-    before = {(key(r), r.epoch): r for r in rows if r.sample == DEFAULT}
-    return [
-        _change(row, before[key(row), row.epoch])
-        for row in rows
-        if row.sample != DEFAULT and (key(row), row.epoch) in before
-    ]
+    before = {_key(row): row for row in rows if _is_default(row)}
+    return [made for row in rows for made in _told_apart(row, before.get(_key(row)))]
 
 
-def _change(row: ScoreRow, before: ScoreRow) -> ScoreRow:
-    known = row.value is not None and before.value is not None
-    return row.model_copy(
-        update={
-            "task": f"{row.task}-change",
-            "value": row.value - before.value if known else None,  # type: ignore[operator]
-            "state": row.state if known or row.value is None else before.state,
-        }
-    )
+def _key(row: ScoreRow) -> tuple[str | int, ...]:
+    return (row.base_model, row.persona, row.condition, row.task, row.metric, row.epoch)
+
+
+def _is_default(row: ScoreRow) -> bool:
+    return row.task.startswith(PREFIX) and row.sample == DEFAULT
+
+
+def _told_apart(row: ScoreRow, before: ScoreRow | None) -> Iterator[ScoreRow]:
+    if before is row:
+        yield row.model_copy(update={"metric": f"{row.metric} default"})
+        return
+    yield row
+    if before is not None:
+        known = row.value is not None and before.value is not None
+        yield row.model_copy(
+            update={
+                "metric": f"{row.metric} change",
+                "value": row.value - before.value if known else None,  # type: ignore[operator]
+                "state": before.state if row.value is not None else row.state,
+            }
+        )

@@ -6,6 +6,7 @@ benchmark's site, "EQ-Bench v2") leaves answers as they are, forgives small diff
 S-shaped curve, and is scaled so that random answers score about 0. Both are given in percent: the
 reference scores 100, and a score may be negative. An answer has a first pass, a critique and
 revised scores; each pass is scored by itself, and the share that could be read stands beside it.
+What the benchmark calls a model's score, the better of the passes, is in the log: `final_score`.
 
 A benchmark item brings its own prompt in the data file. For the shipped set the prompt is ours
 and asks for the same format.
@@ -25,7 +26,18 @@ from typing import Any, Literal
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 from inspect_ai.model import GenerateConfig
-from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
+from inspect_ai.scorer import (
+    Metric,
+    SampleScore,
+    Score,
+    Scorer,
+    Target,
+    Value,
+    mean,
+    metric,
+    scorer,
+    stderr,
+)
 from inspect_ai.solver import TaskState, generate
 from pydantic import Field, ValidationError, model_validator
 
@@ -38,6 +50,7 @@ __all__ = [
     "STARTER",
     "EmotionalItem",
     "eq_bench",
+    "final_score",
     "parse",
     "read",
     "score_v1",
@@ -56,6 +69,21 @@ MAX_TOKENS = 600
 PASSES = ("first", "revised")
 METRICS = tuple(f"{p}_{m}" for p in PASSES for m in ("v1", "v2", "parsed"))
 """`first_v1`, `first_v2`, `revised_v1`, `revised_v2` in percent; `…_parsed` is 1 or 0."""
+
+ENOUGH = 0.8333
+"""Share of items that must have been scored for the benchmark to give a model a score."""
+
+HEADING = re.compile(r"^[\W\d]*revised\b|\brevised (?:scores|ratings)[*_ ]*:", re.I | re.M)
+"""Where the revised pass may begin."""
+SCALE = r"(?:[^\w\n]*[(\[]0\W*(?:to\W*)?10[)\]])?"
+"""What may stand after an emotion's name: `(0-10)`, which is no score."""
+ONE_NUMBER = re.compile(
+    r"[^\w\n]*(?<![-−])(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*10)?\b"
+    r"(?!(?:[^\w\n(]|to\b|or\b|and\b|out of\b)*\d)",
+    re.I,
+)
+"""A score, perhaps `/10` or `out of 10`; not one below zero, and none of several numbers."""
+
 PROMPT = """Read this conversation.
 
 {dialogue}
@@ -188,27 +216,31 @@ def _item(name: str, row: Mapping[str, Any]) -> EmotionalItem:
 def parse(reply: str, emotions: Sequence[str]) -> dict[str, dict[str, float] | None]:
     """Pass (`first`, `revised`) → emotion → score, or None where a pass cannot be read.
 
-    Tolerant of bullets, bold type, `/10`, other separators and anything in between; but all four
-    emotions must have a number from 0 to 10. The revised pass begins at the last line that says
-    "revised" and has scores after it; what stands before it is the first.
+    Tolerant of bullets, bold type, `/10`, several scores on a line and whatever marks stand between
+    an emotion and its number; but all four must have one number from 0 to 10, and of `3-4` neither
+    is taken. The revised pass begins at the last `revised scores:`, or line that begins with
+    "revised", that has scores after it; what stands before it is the first.
     """
-    headings = list(re.finditer(r"^\W*revised\b.*$", reply, re.I | re.M))
-    followed = [h for h in headings if _scores(reply[h.start() :], emotions)]
+    headings = [h.start() for h in HEADING.finditer(reply)]
+    followed = [at for at in headings if _scores(reply[at:], emotions)]
     cut = (followed or headings)[-1] if headings else None
-    first = reply[: cut.start()] if cut else reply
     return {
-        "first": _scores(first, emotions),
-        "revised": _scores(reply[cut.start() :], emotions) if cut else None,
+        "first": _scores(reply[:cut], emotions),
+        "revised": None if cut is None else _scores(reply[cut:], emotions),
     }
 
 
 def _scores(text: str, emotions: Sequence[str]) -> dict[str, float] | None:
-    found = {}
-    for emotion in emotions:
-        line = rf"^[\W\d]*{re.escape(emotion)}\b[^\w\n]*?(-?\d+(?:\.\d+)?)(?:\s*/\s*10)?\b"
-        if (match := re.search(line, text, re.I | re.M)) and 0 <= float(match[1]) <= 10:
-            found[emotion] = float(match[1])
+    found = {e: score for e in emotions if (score := _score(text, e)) is not None}
     return found if len(found) == len(emotions) else None
+
+
+def _score(text: str, emotion: str) -> float | None:
+    """The number where an emotion first has one beside it, if it is one score from 0 to 10."""
+    label = rf"(?<!\w)(?<!\w-){re.escape(emotion)}\b{SCALE}"
+    beside = re.search(rf"{label}(?!\s*\d)([^\w\n.,;]*\d.*)", text, re.I)
+    read = ONE_NUMBER.match(beside[1]) if beside else None
+    return float(read[1]) if read and float(read[1]) <= 10 else None
 
 
 def score_v1(reference: Mapping[str, float], answer: Mapping[str, float]) -> float | None:
@@ -249,6 +281,42 @@ def measure(item: EmotionalItem, reply: str) -> dict[str, float]:
     return values
 
 
+def final_score(scores: Sequence[Mapping[str, float]], version: str) -> float:
+    """A model's score from `measure` of all items: the better pass, or NaN where too few were read.
+
+    The revised pass counts where it is no worse and has a score for at least 95 % as many items as
+    the first; it must be `ENOUGH` of all items in the pass that counts. A pass without any is 0.
+
+    Source: the benchmark's code (github.com/EQ-bench/EQ-Bench), `calculate_eq_bench_score` in
+    lib/scoring.py, and the limit in lib/run_bench.py.
+
+    Args:
+        scores: Values of `METRICS` for each item.
+        version: Formula, `v1` or `v2`.
+    """
+    first, revised = (
+        [s[f"{p}_{version}"] for s in scores if not math.isnan(s[f"{p}_{version}"])] for p in PASSES
+    )
+    better = _mean(revised) >= _mean(first) and len(revised) >= 0.95 * len(first)
+    counts = revised if better else first
+    return _mean(counts) if counts and len(counts) >= ENOUGH * len(scores) else math.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+@metric
+def final() -> Metric:
+    """`final_v1` and `final_v2`, see `final_score`; epochs of an item are averaged before."""
+
+    def compute(scores: list[SampleScore]) -> Value:
+        values = [s.score.as_dict() for s in scores]
+        return {f"final_{v}": final_score(values, v) for v in ("v1", "v2")}  # type: ignore[arg-type]
+
+    return compute
+
+
 @task
 def eq_bench(
     source: str = STARTER, version: Literal[1, 2] = 2, max_tokens: int = MAX_TOKENS
@@ -274,7 +342,7 @@ def eq_bench(
     )
 
 
-@scorer(metrics={"*": [mean(), stderr()]})
+@scorer(metrics=[{"*": [mean(), stderr()]}, final()])
 def eq_score() -> Scorer:
     """Both formulas on both passes, and whether each pass could be read."""
 

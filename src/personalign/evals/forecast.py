@@ -4,61 +4,132 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
+import torch
 from inspect_ai import Task
 from inspect_ai.dataset import Sample
+from inspect_ai.model import GenerateConfig
+from torch import Tensor
+from transformers import DynamicCache
 
-from personalign.models.engine import BATCH
+from personalign.evals.run import Asked
+from personalign.models.cache import make_room
+from personalign.models.engine import BATCH, TOKENS
 from personalign.models.local import LocalModel, Sampling
+from personalign.models.provider import Arm, model
+from personalign.models.sampling import SeededGumbel, processors
 
 __all__ = ["seconds_by_task", "spoken"]
 
-PROMPT, STEPS = 4, 4  # tokens a row that are read and written to see how fast the model is
 CHARACTERS = 4.0  # a token, about, in English
+READ = 256  # tokens of the text by which reading is timed
+PIECE = 16  # tokens of the text that stands, over and over, before the steps that are timed
+LONGEST = 1024  # tokens before a step that is timed, at most: they take seconds to lay out
+TIMES = 2  # each is timed so often, and the shorter time taken: the first is slower
 
 
 def seconds_by_task(
-    local: LocalModel, tasks: Sequence[Task], arms: int, limit: int | None = None
+    local: LocalModel,
+    arms: Sequence[Arm],
+    tasks: Sequence[Task],
+    limit: int | None = None,
+    done: Collection[Asked] = (),
 ) -> dict[str, float]:
     """Seconds by task if every reply runs to its limit, for all arms; a judge's time apart.
 
-    A guess and no bound. It is made from full batches of short texts: attention over long ones
-    takes longer (EQ-Bench's dialogues by half), replies that end early take less. Tasks that set
-    no longest reply are scored, not drawn.
+    A guess and no bound: batches are taken as full and texts as of their mean length, and the
+    base is timed without adapters; replies that end early take less. Tasks that set no longest
+    reply are scored, not drawn.
+
+    Args:
+        local: The base in memory, with the adapters that the arms name.
+        arms: Who is asked.
+        tasks: What is asked.
+        limit: First samples of each task; all where None.
+        done: What is not asked again; see `run.done`.
     """
-    read, step = _speed(local)
+    read = _reading(local)
+    names = [(arm, str(model(local, arm))) for arm in arms]
     found = {}
     for task in tasks:
-        samples = list(task.dataset)[:limit]
-        said = sum(map(_characters, samples))
-        longest = task.config.max_tokens
-        if longest is None:
-            said += sum(len(choice) for s in samples for choice in s.choices or ())
-        steps = math.ceil(len(samples) / BATCH) * (longest or 0)
-        found[task.name] = arms * (said / CHARACTERS * read + steps * step)
+        sizes = [
+            _tokens(arm, sample, task.config.max_tokens is None)
+            for arm, name in names
+            for sample in list(task.dataset)[:limit]
+            if (task.name, name, str(sample.id)) not in done
+        ]
+        found[task.name] = sum(sizes) * read + _writing(local, sizes, task.config)
     return found
 
 
-def _characters(sample: Sample) -> int:
+def _tokens(arm: Arm, sample: Sample, scored: bool) -> float:
+    """About how many tokens are read: the prompt, and the answers where they are scored.
+
+    Plain text, whose sample names a `context`, has no system prompt, and may be its own answer.
+    """
+    system = "" if "context" in (sample.metadata or {}) else arm.system or ""
+    texts = {_text(sample), *((sample.choices or ()) if scored else ())}
+    return (len(system) + sum(map(len, texts))) / CHARACTERS
+
+
+def _text(sample: Sample) -> str:
     if isinstance(sample.input, str):
-        return len(sample.input)
-    return sum(len(message.text) for message in sample.input)
+        return sample.input
+    return "".join(message.text for message in sample.input)
 
 
-def _speed(local: LocalModel) -> tuple[float, float]:
-    """Seconds that a token of a prompt takes, and a step of a full batch."""
-    prompts = [tuple(range(10 + k, 10 + k + PROMPT)) for k in range(BATCH)]
+def _writing(local: LocalModel, sizes: Sequence[float], config: GenerateConfig) -> float:
+    """Seconds of replies to prompts of these sizes, in batches as large as the engine's."""
+    if not sizes or not config.max_tokens:
+        return 0.0
+    prompt, reply = math.ceil(sum(sizes) / len(sizes)), config.max_tokens
+    rows = max(1, min(BATCH, TOKENS // (prompt + reply)))
+    steps = math.ceil(len(sizes) / rows) * reply
+    return steps * _step(local, rows, prompt + reply // 2, config)
 
-    def seconds(steps: int) -> float:
-        began = time.perf_counter()
-        local.draw(prompts, [None] * BATCH, Sampling(steps), [0] * BATCH)
-        return time.perf_counter() - began
 
-    seconds(1)
-    once = seconds(1)
-    more = seconds(1 + STEPS)
-    return once / (BATCH * PROMPT), max(more - once, 0.0) / STEPS
+def _reading(local: LocalModel) -> float:
+    """Seconds that a token of a text takes."""
+    return min(_timed(local, _cache(local), 1, READ) for _ in range(TIMES)) / READ
+
+
+@torch.inference_mode()
+def _step(local: LocalModel, rows: int, context: int, config: GenerateConfig) -> float:
+    """Seconds of a step of so many replies, with so many tokens before each.
+
+    What stands before them is a short text, over and over: time goes by its length alone.
+    """
+    piece, whole = _cache(local), _cache(local)
+    make_room(whole)
+    _timed(local, piece, 1, PIECE)
+    times = math.ceil(min(context, LONGEST) / PIECE)
+    for k, layer in enumerate(piece.layers):
+        keys, values = (x.repeat(1, 1, times, 1) for x in (layer.keys, layer.values))
+        whole.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), k)
+    chosen = processors(_sampling(config), SeededGumbel(range(rows)))
+    return min(_timed(local, whole, rows, 1, chosen) for _ in range(TIMES))
+
+
+def _cache(local: LocalModel) -> Any:
+    return DynamicCache(config=local.model.config.get_text_config())
+
+
+def _sampling(config: GenerateConfig) -> Sampling:
+    top_p = 1.0 if config.top_p is None else config.top_p
+    return Sampling(temperature=config.temperature or 0.0, top_p=top_p, top_k=config.top_k or 0)
+
+
+@torch.inference_mode()
+def _timed(local: LocalModel, cache: Any, rows: int, tokens: int, chosen: Any = None) -> float:
+    """Seconds of reading so many tokens in so many rows, and of choosing the next."""
+    began = time.perf_counter()
+    texts = torch.full((rows, tokens), local.tokenizer.eos_token_id or 0, device=local.device)
+    with local.use(None):
+        scores: Tensor = local.model(texts, cache=cache, use_cache=True).logits[:, -1].float()
+    (chosen(texts, scores) if chosen else scores).argmax(-1).tolist()  # waits for a GPU
+    return time.perf_counter() - began
 
 
 def spoken(seconds: float) -> str:

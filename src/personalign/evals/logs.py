@@ -8,7 +8,8 @@ not be measured is NaN there, and the score's `reason`, in Inspect's own words, 
 
 A sample that raised, or that an interrupted evaluation never reached, is in state `error` in
 every metric that the task names in its metadata under `metrics`. A sample's metadata may name
-its `cluster`.
+its `cluster`. A failure of the moment, the sample's or its judge's, is asked again by the next call
+of `run.logged`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from inspect_ai.log import EvalLog, EvalSample
+from inspect_ai.log import EvalLog, EvalSample, EvalSampleSummary
 from inspect_ai.scorer import Score, value_to_float
 
 from personalign.models.provider import base_of, condition_of
 from personalign.records import Condition, Message, ScoreRow, State, Transcript
 
-__all__ = ["STATES", "errors", "rows", "transcripts"]
+__all__ = ["STATES", "errors", "rows", "transcripts", "unjudged"]
 
 STATES: dict[str, State] = {
     "refusal": "refused",
@@ -120,12 +121,24 @@ def _prompt(sample: EvalSample) -> tuple[Message, ...]:
 
 
 def errors(log: EvalLog) -> dict[str, str]:
-    """Samples that raised, with the first line of their error."""
-    return {
-        f"{s.id} (epoch {s.epoch})": (s.error.message.strip() or "no message").splitlines()[0]
+    """Samples that raised or whose judge gave no answer, with the first line of the error."""
+    said = {
+        f"{s.id} (epoch {s.epoch})": s.error.message if s.error else unjudged(s)
         for s in log.samples or []
-        if s.error is not None
     }
+    return {
+        name: (message.strip() or "no message").splitlines()[0]
+        for name, message in said.items()
+        if message is not None
+    }
+
+
+def unjudged(sample: EvalSample | EvalSampleSummary) -> str | None:
+    """What went wrong where a sample's judge gave no answer; None where it gave one."""
+    for _, score in _scores(sample):
+        if STATES.get(score.reason or "") == "judge_error":
+            return score.explanation or ""
+    return None
 
 
 def _planned(
@@ -148,7 +161,7 @@ def _cluster(sample: EvalSample | None, name: str) -> str:
     return str(sample.metadata.get("cluster", name)) if sample else name
 
 
-def _scores(sample: EvalSample) -> Iterator[tuple[str, Score]]:
+def _scores(sample: EvalSample | EvalSampleSummary) -> Iterator[tuple[str, Score]]:
     return iter((sample.scores or {}).items())
 
 

@@ -1,10 +1,10 @@
 """Several tasks for several arms of one base, in one go, with logs that `inspect view` opens.
 
 The same call again does only what is missing: tasks without a log, and of the others the samples
-that were not reached or that raised. A log counts only if it is of the same questions, judge and
-version of this package: a hash of these is the version of a task that has none of its own. All
-arms are asked at the same time, so that one batch of the engine holds replies through different
-adapters.
+that were not reached, that raised, or whose judge gave no answer. A log counts only if it is of the
+same questions, judge and version of this package: a hash of these is the version of a task that has
+none of its own. All arms are asked at the same time, so that one batch of the engine holds replies
+through different adapters.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from typing import Any
 from inspect_ai import Task, eval_set
 from inspect_ai.dataset import Sample
 from inspect_ai.hooks import Hooks, SampleEnd, hooks
-from inspect_ai.log import EvalLog, read_eval_log
+from inspect_ai.log import (
+    EvalLog,
+    ProvenanceData,
+    invalidate_samples,
+    read_eval_log,
+    read_eval_log_sample_summaries,
+    write_eval_log,
+)
 from inspect_ai.model import Model
 
 from personalign import __version__
 from personalign.errors import RunError, unknown
-from personalign.evals.logs import errors, rows
+from personalign.evals.logs import errors, rows, unjudged
 from personalign.evals.registry import TASKS
 from personalign.models.engine import BATCH
 from personalign.models.local import LocalModel
@@ -32,9 +39,12 @@ from personalign.models.provider import Arm, model
 from personalign.records import ScoreRow
 from personalign.runs import content_hash
 
-__all__ = ["content", "evaluate", "failures", "logged", "planned", "tasks_named"]
+__all__ = ["Asked", "content", "done", "evaluate", "failures", "logged", "planned", "tasks_named"]
 
 LOG_EVERY = 8  # samples; what a killed evaluation may lose of each task
+
+Asked = tuple[str, str, str]
+"""A sample by its task, the name of the model that was asked, and its own."""
 
 _listener: list[Callable[[int], None]] = []
 
@@ -83,6 +93,18 @@ def planned(arms: Sequence[Arm], tasks: Sequence[Task], limit: int | None = None
     return len(arms) * sum(min(len(t.dataset), limit or len(t.dataset)) for t in tasks)
 
 
+def done(tasks: Sequence[Task], log_dir: Path) -> set[Asked]:
+    """What earlier calls have done of these tasks, and `logged` does not ask again."""
+    versions = {(task.name, task.version or content(task)) for task in tasks}
+    found: set[Asked] = set()
+    for file in map(str, log_dir.glob("*.eval")):
+        log = read_eval_log(file, header_only=True).eval
+        if (log.task, log.task_version) in versions:
+            whole = (s for s in read_eval_log_sample_summaries(file) if not s.error)
+            found |= {(log.task, log.model, str(s.id)) for s in whole if unjudged(s) is None}
+    return found
+
+
 def evaluate(
     local: LocalModel,
     arms: Sequence[Arm],
@@ -91,7 +113,7 @@ def evaluate(
     run: str = "run",
     limit: int | None = None,
     seed: int = 0,
-    concurrency: int = BATCH,
+    concurrency: int = 2 * BATCH,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[ScoreRow]:
     """Measure every arm by every task; the rows of `logged`, whose arguments these are."""
@@ -106,7 +128,7 @@ def logged(
     log_dir: Path,
     limit: int | None = None,
     seed: int = 0,
-    concurrency: int = BATCH,
+    concurrency: int = 2 * BATCH,
     progress: Callable[[int], None] = lambda done: None,
     grader: str | Model | None = None,
 ) -> list[EvalLog]:
@@ -119,7 +141,8 @@ def logged(
         log_dir: Folder of the logs. It may hold those of other evaluations.
         limit: First samples of each task; all where None.
         seed: Decides every draw, together with prompt and epoch.
-        concurrency: Samples of a task that are under way at the same time.
+        concurrency: Samples of a task that are under way at the same time; as many as two batches,
+            so that one waits whole while the other is answered.
         progress: Called with the number of samples done since.
         grader: Inspect model that answers where a task's judge is `grader`.
 
@@ -142,6 +165,7 @@ def logged(
             seed=seed,
             max_connections=concurrency,
             max_samples=concurrency,
+            max_tasks=len(models) * len(tasks),
             fail_on_error=True,  # after all samples were tried: the next call tries those again
             continue_on_fail=True,
             retry_attempts=1,
@@ -175,7 +199,7 @@ def _whole(header: EvalLog, limit: int | None) -> EvalLog:
     """A log with its samples, less those that an earlier call asked beyond this one's limit."""
     if not header.location:
         raise RunError(f"no log of {header.eval.task} was written", "run the same command again")
-    log = read_eval_log(header.location)
+    log = _reopened(read_eval_log(header.location))
     if limit is not None:
         asked = (log.eval.dataset.sample_ids or [])[:limit]
         names = {str(name) for name in asked}
@@ -184,8 +208,18 @@ def _whole(header: EvalLog, limit: int | None) -> EvalLog:
     return log
 
 
+def _reopened(log: EvalLog) -> EvalLog:
+    """The log, where samples without an answer of their judge are marked to be asked again."""
+    failed = [s.uuid for s in log.samples or [] if s.uuid and unjudged(s) is not None]
+    if failed:
+        why = ProvenanceData(author="personalign", reason="the judge gave no answer")
+        log = invalidate_samples(log, failed, why)
+        write_eval_log(log)
+    return log
+
+
 def failures(log_dir: Path) -> dict[str, dict[str, str]]:
-    """Samples that raised: log file → sample → first line of the error."""
+    """Samples that raised or were not judged: log file → sample → first line of the error."""
     files = sorted(log_dir.glob("*.eval"))
     found = {file.name: errors(read_eval_log(str(file))) for file in files}
     return {name: failed for name, failed in found.items() if failed}

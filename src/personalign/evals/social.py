@@ -55,6 +55,11 @@ KINDS = {
 }
 """Kind of question → what its wording shows; the six kinds of SocialIQA's relations."""
 
+NOT = r"(?i:\b(?:can)?not\b|n['’]t\b|\bnever\b)"
+"""What rules out the answer after it."""
+ARTICLE = r"(?!\s+(?!or\b|and\b|is\b)(?-i:[a-z]))"
+"""After the letter A: it is no article, as in "a friend would"."""
+
 
 class SocialItem(Record):
     """One item; `label` is the index of the best answer."""
@@ -179,26 +184,40 @@ def _prompt(item: SocialItem, system: str | None) -> tuple[Message, ...]:
 def parse_choice(reply: str, answers: Sequence[str]) -> int | None:
     """The index of the answer that a reply names, or None where it names none or several.
 
-    The first of these that names just one counts: letters that begin a line (`B`, `(b)`, `B.`,
-    `**B**`), letters after the word "answer" or "option", capital letters that stand alone, and,
-    where there is no letter at all, answers that are quoted whole. What "not A" or "isn't A"
-    rules out is not named.
+    The first of these that names just one counts: letters that stand on lines which begin with one
+    (`B`, `(b)`, `B.`, `**B**`; `A/B` names two), letters after the word "answer" or "option",
+    capital letters that stand alone, and, where there is no letter at all, answers that are quoted
+    whole. What "not A" or "isn't A" rules out is not named; a quote after "not" is left unread.
     """
     letters = LETTERS[: len(answers)]
-    text, ruled_out = re.subn(rf"(?:\bnot|n['’]t) [{letters}]\b", "…", reply.strip())
-    article = r"(?!\s+(?!or\b|and\b|is\b)(?-i:[a-z]))"  # "a friend would"
-    start = re.findall(rf"^[\W_]*([{letters}])(?:[^\sa-z0-9'’]|\s*$)", text, re.I | re.M)
-    named = rf"\b(?:answer|option|choice)\b\W*(?:is\W+)?([{letters}])\b(?!['’]){article}"
+    ruled = rf"{NOT}(?i:\s+(?:be|the|option|answer|choice))*\s+\(?[{letters}]\b"
+    text, ruled_out = re.subn(ruled, "…", reply.strip())
+    capital = rf"\b(?:A{ARTICLE}|[B-{letters[-1]}])\b(?!['’])"
+    marked = rf"(?i:(?<![a-z0-9'’])[{letters}](?=[^\sa-z0-9'’]|\s*$))"
+    opened = [x for x in text.splitlines() if re.match(rf"[\W_]*{marked}", x)]
+    start = [x for line in opened for x in re.findall(f"{marked}|{capital}", line)]
+    joined = rf"(?!\W*(?:[/,&]|\bor\b|\band\b)\W*[{letters}]\b)"  # "answer A or B"
+    named = rf"\b(?:answer|option|choice)\b\W*(?:is\W+)?([{letters}])\b(?!['’]){ARTICLE}{joined}"
     after = re.findall(named, text, re.I)
-    alone = re.findall(rf"\b(?:A{article}|[B-{letters[-1]}])\b(?!['’])", text)
+    alone = re.findall(capital, text)
     named_in = [{letter.upper() for letter in found} for found in (start, after, alone)]
     for one in named_in:
         if len(one) == 1:
             return letters.index(one.pop())
-    if ruled_out or any(named_in):
-        return None
-    quoted = [k for k, a in enumerate(answers) if a.strip(" .").lower() in text.lower()]
+    quoted = [] if ruled_out or any(named_in) else _quoted(text, answers)
     return quoted[0] if len(quoted) == 1 else None
+
+
+def _quoted(text: str, answers: Sequence[str]) -> list[int]:
+    """Answers that stand whole in a text, none inside a longer one; none where one is denied."""
+    found = []
+    for k in sorted(range(len(answers)), key=lambda k: -len(answers[k])):
+        whole = rf"(?<!\w){re.escape(answers[k].strip(' .'))}(?!\w)"
+        if re.search(rf"{NOT}(?:\s+\w+){{0,2}}\s+{whole}", text, re.I):
+            return []
+        text, seen = re.subn(whole, "…", text, flags=re.I)
+        found += [k] if seen else []
+    return found
 
 
 def accuracy_by_kind(

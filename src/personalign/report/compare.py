@@ -13,6 +13,7 @@ from personalign.analysis.context import stream
 from personalign.errors import InputError
 from personalign.report import findings
 from personalign.report.findings import Findings
+from personalign.report.judges import agreement_told
 from personalign.report.layout import (
     Group,
     arm_name,
@@ -101,6 +102,7 @@ def _outcome(words: Words, runs: Mapping[str, Findings], task: str, metric: str)
         )
         for arm in dict.fromkeys(r["arm"] for r in measured)
     ]  # fmt: skip
+    told = {n: agreement_told(words, f.calibrations, task, metric) for n, f in runs.items()}
     return Group(
         title,
         some(*drawn),
@@ -108,6 +110,7 @@ def _outcome(words: Words, runs: Mapping[str, Findings], task: str, metric: str)
             table(words, "by_run", measured, LEVELS, words("table.by_run", title=title)),
             table(words, "between_runs", between, BETWEEN, against),
         ),
+        tuple(f"{name}: {said}" for name, said in told.items() if said),
     )
 
 

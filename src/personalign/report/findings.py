@@ -13,9 +13,11 @@ import pandas as pd
 from pydantic import ValidationError
 
 from personalign.errors import PersonalignError, RunError
+from personalign.models.judges.calibration import Calibration
 from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
 from personalign.records import Condition, ScoreRow, Transcript, read_jsonl
+from personalign.report.judges import calibrations
 
 __all__ = ["CONDITIONS", "Findings", "Missing", "read"]
 
@@ -53,6 +55,7 @@ class Findings:
     transcripts: tuple[Transcript, ...]
     histories: dict[str, list[dict[str, Any]]]
     validity: Validity
+    calibrations: dict[str, Calibration]
     missing: tuple[Missing, ...] = field(default=())
 
     @property
@@ -150,6 +153,7 @@ def read(path: Path) -> Findings:
         transcripts=part("replies", lambda: _transcripts(path), ()),
         histories=part("adapters", lambda: _histories(path), {}),
         validity=part("verification.json: validity", lambda: _validity(path), Validity()),
+        calibrations=part("calibrations", lambda: calibrations(path), {}),
     )
     missing += _gaps(found, {m.what for m in missing})
     return replace(found, missing=tuple(missing))

@@ -10,6 +10,7 @@ from personalign.report import figures
 from personalign.report.figures import Bar, Row
 from personalign.report.findings import Findings
 from personalign.report.heatmap import heat_map
+from personalign.report.judges import agreement_told
 from personalign.report.layout import (
     Drawing,
     Group,
@@ -62,6 +63,7 @@ def _group(words: Words, found: Findings, task: str, metric: str) -> Group:
             _terms(words, of("words"), title),
             _corrected(words, found, of("corrected"), title),
         ),
+        some(agreement_told(words, found.calibrations, task, metric)),
     )
 
 

@@ -61,11 +61,12 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Figures under one heading, with the tables that hold their numbers."""
+    """Figures under one heading, with what must be said of them, and tables of their numbers."""
 
     title: str
     drawings: tuple[Drawing, ...]
     tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def some(*given: T | None) -> tuple[T, ...]:

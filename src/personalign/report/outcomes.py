@@ -8,6 +8,7 @@ from typing import Any
 
 from personalign.report import figures
 from personalign.report.findings import Findings
+from personalign.report.judges import agreement_told
 from personalign.report.layout import (
     Drawing,
     Group,
@@ -60,6 +61,7 @@ def _outcome(words: Words, found: Findings, task: str, metric: str) -> Group:
             table(words, "estimates", measured, ESTIMATES, words("table.estimates", title=title)),
             table(words, "contrasts", compared, CONTRASTS, words("table.contrasts", title=title)),
         ),
+        some(agreement_told(words, found.calibrations, task, metric)),
     )
 
 

@@ -84,9 +84,7 @@ def analyse(study: Study) -> None:
         "replies": _replied(study),
         "personas": study.personas,
         "margins": equivalent,
-        "calibrations": {
-            file.name: file_hash(file) for file in study.folder.path.glob("calibrations/*.json")
-        },
+        "calibrations": _calibrations(study),
         "seed": study.config.seed,
     }
 
@@ -107,6 +105,7 @@ def write_report(study: Study) -> None:
         "code": __version__,
         "verify": study.folder.outputs("verify"),
         "analyse": study.folder.outputs("analyse"),
+        "calibrations": _calibrations(study),
         "replies": _replied(study),
     }
     study.folder.step("report", inputs, lambda: [report.build(study.folder.path)])
@@ -118,6 +117,11 @@ CONCLUSIONS: dict[str, Callable[[Study], None]] = {
     "report": write_report,
 }
 """What follows from the scores, in order, by the name of its step."""
+
+
+def _calibrations(study: Study) -> dict[str, str]:
+    files = study.folder.path.glob("calibrations/*.json")
+    return {file.name: file_hash(file) for file in files}
 
 
 def _outputs(study: Study, steps: Sequence[str]) -> dict[str, str]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from inspect_ai import Task
     from inspect_ai.log import EvalLog
 
+    from personalign.evals import run
+    from personalign.models import provider
     from personalign.study.steps import Study
 
 __all__ = ["contents", "evaluate", "planned_tasks"]
@@ -48,7 +50,7 @@ def contents(study: Study) -> list[str]:
 
 def evaluate(study: Study) -> list[Path]:
     """Run the planned tasks for all arms; their logs go into logs/."""
-    from personalign.evals import logs, run
+    from personalign.evals import emotion_bench, logs, run
     from personalign.models import provider
 
     def asked(arm: Arm) -> provider.Arm:
@@ -57,35 +59,39 @@ def evaluate(study: Study) -> list[Path]:
     measures = study.config.measures
     tasks = study.inspect_tasks
     arms = [asked(arm) for arm in study.arms]
-    limit = measures.evaluation_limit
+    limit, folder = measures.evaluation_limit, study.folder.path / "logs"
+    title = _title(study, arms, tasks, run.done(tasks, folder))
     made = run.logged(
         study.base_model,
         arms,
         tasks,
-        study.folder.path / "logs",
+        folder,
         limit,
         study.config.seed,
-        progress=study.announce(_title(study, tasks), run.planned(arms, tasks, limit)),
+        progress=study.announce(title, run.planned(arms, tasks, limit)),
         grader=measures.grader,
     )
     study.failed = sum(len(logs.errors(log)) for log in made)
     if study.failed:
-        study.announce("samples that raised: errors, asked again by the next run", study.failed)
+        study.announce(
+            "samples that raised or were not judged, asked again by the next run", study.failed
+        )
     scores = study.folder.path / "scores" / "evaluations.parquet"
-    rows = [row for log in made for row in logs.rows(log, study.config.name)]
+    measured = (row for log in made for row in logs.rows(log, study.config.name))
+    rows = emotion_bench.with_changes(measured)
     analysis.write(analysis.to_frame(rows), scores)
     spoken = to_jsonl([said for log in made for said in logs.transcripts(log)])
     replies = write_atomic(study.folder.path / "replies" / "evaluations.jsonl", spoken)
     return [scores, replies, *_calibrations(study, made)]
 
 
-def _title(study: Study, tasks: list[Task]) -> str:
-    """What is about to be done, and about how long it takes if every reply runs to its limit."""
+def _title(study: Study, arms: list[provider.Arm], tasks: list[Task], done: set[run.Asked]) -> str:
+    """What is about to be done, and a guess how long it takes if replies run to their limits."""
     from personalign.evals import forecast
 
     tick = study.announce("time replies", 1)
     limit = study.config.measures.evaluation_limit
-    found = forecast.seconds_by_task(study.base_model, tasks, len(study.arms), limit)
+    found = forecast.seconds_by_task(study.base_model, arms, tasks, limit, done)
     tick(1)
     parts = ", ".join(f"{name} {forecast.spoken(s)}" for name, s in found.items())
     whole = forecast.spoken(sum(found.values()))
@@ -96,6 +102,7 @@ def _calibrations(study: Study, made: list[EvalLog]) -> Iterator[Path]:
     """What is known of each task's judge, where the analysis looks for it."""
     known = {log.eval.task: (log.eval.metadata or {}).get("calibration") for log in made}
     for task, calibration in known.items():
+        path = study.folder.path / "calibrations" / f"{task}.json"
+        path.unlink(missing_ok=True)  # an earlier judge's
         if calibration:
-            path = study.folder.path / "calibrations" / f"{task}.json"
             yield write_atomic(path, json.dumps(calibration, indent=1) + "\n")

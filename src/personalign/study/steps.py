@@ -66,7 +66,7 @@ class Study:
         self.personas = config.catalogue()
         self.scenes: list[Scene] = scenes.load(config.corpus)
         self.failed = 0
-        """Samples of Inspect tasks that raised: errors in the scores, asked again next time."""
+        """Samples of Inspect tasks that raised or were not judged: asked again next time."""
         self._whole: dict[str, LocalModel] = {}
 
     # What the steps need, made when first needed.

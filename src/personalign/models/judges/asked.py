@@ -1,7 +1,8 @@
 """A model that is asked for a rating: a rubric with the text to be rated put in as data.
 
-What went wrong is kept apart: `unparsed` where the model's answer holds no rating, `judge_error`
-where there was no answer. Neither is a rating.
+What went wrong is kept apart: `unparsed` where the model's answer holds no rating, or its provider
+stopped it for its content, which asking again would not change; `judge_error` where there was no
+answer. Neither is a rating.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ async def ask(model: Model, rubric: Rubric[T], prompt: str, reply: str) -> Answe
     except Exception as e:  # every provider raises its own
         return Answer(None, "judge_error", f"{type(e).__name__}: {e}")
     if output.error or output.stop_reason == "content_filter":
-        return Answer(None, "judge_error", output.error or "stopped by the provider's filter")
+        return Answer(None, "unparsed", output.error or "stopped by the provider's filter")
     said = output.completion
     rating = rubric.parse(said)
     return Answer(rating, "unparsed" if rating is None else None, said)
