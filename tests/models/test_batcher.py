@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +90,44 @@ def test_who_gave_up_is_not_worked_for() -> None:
     asyncio.run(give_up())
     assert asyncio.run(queue.ask(3)) == 3
     assert seen == [1, 3]
+
+
+def test_those_alike_go_first_and_batches_are_full_among_many_kinds() -> None:
+    gate, seen = threading.Event(), list[list[int]]()
+
+    def work(batch: Sequence[int]) -> list[int]:
+        gate.wait(30)
+        seen.append(list(batch))
+        return list(batch)
+
+    queue: Batcher[int, int] = Batcher(
+        work, lambda x: x // 100, lambda x: 1, 3, 100, alike=lambda x: x % 2
+    )
+
+    async def ask() -> None:
+        first = asyncio.ensure_future(queue.ask(900))
+        await asyncio.sleep(
+            0.1
+        )  # while it is worked on, twelve wait: more than a batch of any kind
+        rest = [asyncio.ensure_future(queue.ask(x)) for k in (0, 100) for x in range(k, k + 6)]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(first, *rest)
+
+    asyncio.run(ask())
+    assert seen == [[900], [0, 2, 4], [1, 3, 5], [100, 102, 104], [101, 103, 105]]
+
+
+def test_workers_of_who_asks_leave_the_cores() -> None:
+    code = (
+        "import os, torch\n"
+        "from personalign.models.threads import leave_cores\n"
+        "tasks = lambda: len(os.listdir('/proc/self/task'))\n"
+        "x = torch.randn(512, 512); x @ x; x.exp(); before = tasks(); leave_cores()\n"
+        "print(tasks() < before or 'libgomp' not in open('/proc/self/maps').read())\n"
+    )
+    if not Path("/proc/self/task").exists():
+        pytest.skip("no /proc on this system")
+    env = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr

@@ -15,6 +15,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from personalign.models.threads import leave_cores
+
 __all__ = ["Batcher"]
 
 Q = TypeVar("Q")
@@ -42,6 +44,7 @@ class Batcher(Generic[Q, A]):
             the dearest of them, because all are padded to the longest.
         size: Most requests in a batch.
         budget: Largest cost of a batch; one request is always taken.
+        alike: Of a kind, those alike are taken before others, since a batch of them costs less.
     """
 
     def __init__(
@@ -51,8 +54,9 @@ class Batcher(Generic[Q, A]):
         cost: Callable[[Q], int],
         size: int,
         budget: int,
+        alike: Callable[[Q], Hashable] = lambda request: None,
     ) -> None:
-        self._work, self._kind, self._cost = work, kind, cost
+        self._work, self._kind, self._cost, self._alike = work, kind, cost, alike
         self._size, self._budget = size, budget
         self._arrived: queue.SimpleQueue[_Job[Q, A]] = queue.SimpleQueue()
         self._waiting: list[_Job[Q, A]] = []
@@ -70,6 +74,7 @@ class Batcher(Generic[Q, A]):
         job: _Job[Q, A] = _Job(request, self._kind(request), self._cost(request))
         with self._starting:
             if self._thread is None:
+                leave_cores()
                 self._thread = threading.Thread(target=self._serve, name="batcher", daemon=True)
                 self._thread.start()
         self._arrived.put(job)
@@ -83,31 +88,31 @@ class Batcher(Generic[Q, A]):
                 self._answer(batch)
 
     def _collect(self) -> None:
-        """Wait for a request, and then for as long as others keep coming."""
+        """Wait for a request, and then for as long as others keep coming, up to a full batch."""
         if not self._waiting:
             self._waiting.append(self._arrived.get())
         latest = time.monotonic() + PATIENCE
-        while len(self._waiting) < self._size and time.monotonic() < latest:
-            try:
+        try:
+            while len(self._waiting) < self._size and time.monotonic() < latest:
                 self._waiting.append(self._arrived.get(timeout=QUIET))
-            except queue.Empty:
-                return
+            while True:  # all that are there, so that a kind among many has its batch full too
+                self._waiting.append(self._arrived.get_nowait())
+        except queue.Empty:
+            return
 
     def _next(self) -> list[_Job[Q, A]]:
         """The oldest request and those waiting that go with it, taken out of the queue."""
-        kind = self._waiting[0].kind
-        taken: list[_Job[Q, A]] = []
-        left, dearest = [], 0
-        for job in self._waiting:
+        oldest, dearest = self._waiting[0], 0
+        mark = self._alike(oldest.request)
+        taken: dict[int, _Job[Q, A]] = {}
+        for job in sorted(self._waiting, key=lambda job: self._alike(job.request) != mark):
             cost, count = max(dearest, job.cost), len(taken) + 1
             fits = not taken or (count <= self._size and cost * count <= self._budget)
-            if fits and job.kind == kind:
-                taken.append(job)
+            if fits and job.kind == oldest.kind:
+                taken[id(job)] = job
                 dearest = cost
-            else:
-                left.append(job)
-        self._waiting = left
-        return taken
+        self._waiting = [job for job in self._waiting if id(job) not in taken]
+        return list(taken.values())
 
     def _answer(self, batch: Sequence[_Job[Q, A]]) -> None:
         self.batches.append(len(batch))

@@ -1,8 +1,9 @@
 """A base in memory, asked by many at once: replies and choices through any of its adapters.
 
 One engine a base and process. Requests for replies go into one batch whatever their adapters, save
-those that are more than a low-rank update (DoRA); choices are scored as prompt trees, adapter by
-adapter.
+those that are more than a low-rank update (DoRA). Where enough wait for one adapter, they are a
+batch by themselves: its update is folded into the weights then (see `folding`) and costs nothing.
+Choices are scored as prompt trees, adapter by adapter.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Engine:
     def __init__(self, local: LocalModel) -> None:
         self.local = local
         self.queue: Batcher[Draw | Rate, Any] = Batcher(
-            _work(local), self._kind, _cost, BATCH, TOKENS
+            _work(local), self._kind, _cost, BATCH, TOKENS, lambda request: request.adapter
         )
         self._mixes: dict[str, bool] = {}
 
