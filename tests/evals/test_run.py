@@ -22,6 +22,7 @@ from mockmodel import said, saying
 from personalign.errors import InputError
 from personalign.evals import run, social, social_tasks
 from personalign.evals.logs import errors, rows, transcripts
+from personalign.evals.registry import TASKS
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel
 from personalign.models.provider import Arm, model
@@ -326,3 +327,21 @@ def test_inspects_own_command_line(tiny_base: Path, tmp_path: Path) -> None:
         ).stdout
     )
     assert len(listed) == 1
+
+
+def test_every_task_runs_on_the_embedded_model_from_its_starter_set(
+    embedded: LocalModel, tmp_path: Path
+) -> None:
+    elsewhere = {"capability", "emotion_bench"}  # no starter set: lm-eval's, and the user's files
+    tasks = run.tasks_named(sorted(TASKS.keys() - elsewhere))
+    for task in tasks:
+        if task.config.max_tokens:
+            task.config = task.config.model_copy(update={"max_tokens": 6})
+    table = run.evaluate(embedded, [Arm()], tasks, tmp_path, limit=2)
+    names = {r.task for r in table}
+    assert len(names) == len(tasks)
+    assert all(name.startswith("starter") for name in names), "never under a benchmark's name"
+    assert not run.failures(tmp_path)
+    measured = {(r.task, r.metric): r for r in table if r.state == "ok"}
+    assert ("starter-social", "correct") in measured
+    assert ("starter-safety", "refused") in measured

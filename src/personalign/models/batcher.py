@@ -90,6 +90,8 @@ class Batcher(Generic[Q, A]):
     def _collect(self) -> None:
         """Wait for a request, and then for as long as others keep coming, up to a full batch."""
         if not self._waiting:
+            if self._arrived.empty():
+                leave_cores()  # to another model's batcher, such as a judge's
             self._waiting.append(self._arrived.get())
         latest = time.monotonic() + PATIENCE
         try:
