@@ -83,7 +83,7 @@ def test_card_says_what_it_is(adapter: Path) -> None:
     assert card.curves["loss"][0] == pytest.approx(0.6931, abs=1e-4)
     assert card.verdict() == "not verified"
     readme = (adapter / "README.md").read_text()
-    assert readme.startswith("---\nbase_model:")
+    assert readme.startswith("---\nlibrary_name:")
     assert "**Not verified yet.**" in readme
     assert "> You are an INFP" in readme
 
