@@ -14,6 +14,7 @@ from personalign.errors import TrainingError
 from personalign.models.local import LocalModel
 from personalign.records import Message, PreferencePair
 from personalign.training import trainer as room
+from personalign.training.checkpoints import COMPLETE
 from personalign.training.config import Health, TrainingConfig
 from personalign.training.health import CHECKS, repetition
 from personalign.training.samples import sampler
@@ -104,7 +105,7 @@ def test_stop_keeps_the_checkpoint(
 ) -> None:
     with pytest.raises(TrainingError, match="stopped at step 1: chosen log-prob collapse"):
         train(tiny, collapsing, with_health(on_problem="stop"), tmp_path)
-    assert (tmp_path / "checkpoints" / "checkpoint-1" / room.COMPLETE).exists()
+    assert (tmp_path / "checkpoints" / "checkpoint-1" / COMPLETE).exists()
     with pytest.raises(TrainingError, match="stopped at step 1"):  # the same command again
         train(tiny, collapsing, with_health(on_problem="stop"), tmp_path)
     assert not (tmp_path / "adapter_model.safetensors").exists()

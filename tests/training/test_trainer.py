@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from personalign.errors import TrainingError
 from personalign.models.local import LocalModel
 from personalign.records import Message, PreferencePair
-from personalign.training import trainer as room
+from personalign.training.checkpoints import COMPLETE
 from personalign.training.config import Lora, TrainingConfig
 from personalign.training.trainer import Example, examples, train, with_lora
 
@@ -201,4 +201,4 @@ def test_checkpoints_are_marked_when_whole(
         train(tiny, data, SETTINGS, tmp_path, kill)
     kept = sorted((tmp_path / "checkpoints").glob("checkpoint-*"))
     assert [p.name for p in kept] == ["checkpoint-2", "checkpoint-4"]
-    assert all((p / room.COMPLETE).exists() for p in kept)
+    assert all((p / COMPLETE).exists() for p in kept)

@@ -120,7 +120,7 @@ def scenes(
     """
     from collections import Counter
 
-    from personalign.corpus.build import scenes_of
+    from personalign.corpus.gathering import scenes_of
     from personalign.corpus.recipe import ModelChoice, Scenes
 
     how = _checked(

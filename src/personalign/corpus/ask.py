@@ -6,7 +6,8 @@ import asyncio
 import gc
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
@@ -29,7 +30,7 @@ from personalign.runs import content_hash
 if TYPE_CHECKING:
     from inspect_ai.model import Model
 
-__all__ = ["Asker", "Estimate", "Limits", "Question", "asking", "estimate", "ordered"]
+__all__ = ["Asker", "Estimate", "Limits", "Question", "ask_with", "asking", "estimate", "ordered"]
 
 WRONG = (400, 413, 422)
 DENIED = (401, 403, 404)
@@ -364,3 +365,20 @@ def _brief(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = "".join(c if c.isprintable() else "?" for c in lines[-1]) if lines else "no message"
     return f"{type(error).__name__}: {said}"[:200]
+
+
+def ask_with(
+    work: Callable[[Asker], Awaitable[R]],
+    model: str | Model,
+    base_url: str | None,
+    ledger_path: Path,
+    limits: Limits,
+) -> R:
+    """Do asynchronous work with a model that is open as long as the work takes."""
+
+    async def session() -> R:
+        with closing(Ledger(ledger_path)) as ledger:
+            async with asking(model, ledger, limits, base_url) as asker:
+                return await work(asker)
+
+    return asyncio.run(session())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing
 from functools import cached_property
@@ -14,13 +13,14 @@ import yaml
 
 from personalign import __version__
 from personalign.corpus import profiles, scenes
-from personalign.corpus.ask import Asker, Estimate, Limits, Question, asking, estimate
+from personalign.corpus.ask import Asker, Estimate, Question, ask_with, estimate
 from personalign.corpus.crawl import PAGES, Crawl, crawl, pages
 from personalign.corpus.dialogues import Dialogue, Job, generate, plan, question
 from personalign.corpus.gates import Contrast, HeldBack, PairGate
+from personalign.corpus.gathering import Announce, content, gathered, silent
 from personalign.corpus.ledger import Ledger, Totals
 from personalign.corpus.prompting import prompt
-from personalign.corpus.recipe import ModelChoice, Recipe, Scenes
+from personalign.corpus.recipe import ModelChoice, Recipe
 from personalign.corpus.reject import pair_up
 from personalign.corpus.scenes import Split
 from personalign.corpus.streams import stream
@@ -33,7 +33,7 @@ from personalign.runs import Run, content_hash, file_hash, tree_hash, write_atom
 if TYPE_CHECKING:
     from inspect_ai.model import Model
 
-__all__ = ["Build", "Built", "build_all", "scenes_of"]
+__all__ = ["Build", "Built", "build_all"]
 
 R = TypeVar("R")
 ANEW = "copy it elsewhere, then delete it here to have it made again"
@@ -43,12 +43,6 @@ INSTEAD = {
     "pairs": "move it away, and edit with `personalign corpus review`, which keeps both versions",
 }
 """By step: what to do with a file that was edited."""
-Announce = Callable[[str, int], Callable[[int], None]]
-Asked = Callable[[Callable[[Asker], Awaitable[Any]]], Any]
-
-
-def _silent(name: str, total: int) -> Callable[[int], None]:
-    return lambda done: None
 
 
 class Built(Record):
@@ -73,7 +67,7 @@ class Build:
         self,
         recipe: Recipe,
         folder: Path,
-        announce: Announce = _silent,
+        announce: Announce = silent,
         model: Model | None = None,
     ) -> None:
         self.recipe = recipe
@@ -174,13 +168,13 @@ class Build:
         asks = "model" in (how.source, how.tagger)
         return {
             "scenes": how,
-            "source": _content(how.source),
+            "source": content(how.source),
             "model": self.recipe.model if asks else None,
             "prompts": [prompt(name).identity for name in ("scenes", "area")] if asks else None,
         }
 
     def _scenes(self) -> list[Scene]:
-        return _gathered(self.recipe.scenes, self._asked, self.announce)
+        return gathered(self.recipe.scenes, self._asked, self.announce)
 
     def dialogues(self, split: Split = "build") -> dict[str, Any]:
         """`dialogues.jsonl` and what was refused, in `dialogues.rejected.jsonl`.
@@ -367,55 +361,6 @@ class Build:
         )
 
 
-def ask_with(
-    work: Callable[[Asker], Awaitable[R]],
-    model: str | Model,
-    base_url: str | None,
-    ledger_path: Path,
-    limits: Limits,
-) -> R:
-    """Do asynchronous work with a model that is open as long as the work takes."""
-
-    async def session() -> R:
-        with closing(Ledger(ledger_path)) as ledger:
-            async with asking(model, ledger, limits, base_url) as asker:
-                return await work(asker)
-
-    return asyncio.run(session())
-
-
-def scenes_of(
-    how: Scenes, out: Path, model: ModelChoice | None, announce: Announce = _silent
-) -> list[Scene]:
-    """Scenes alone, written to a file; what a model is asked stands in a ledger beside it."""
-
-    def asked(work: Callable[[Asker], Awaitable[R]]) -> R:
-        if model is None:
-            raise InputError("no model", "name one with --model, as Inspect does")
-        return ask_with(work, model.name, model.base_url, out.parent / "ledger.sqlite", Limits())
-
-    found = _gathered(how, asked, announce)
-    write_atomic(out, to_jsonl(found))
-    return found
-
-
-def _gathered(how: Scenes, asked: Asked, announce: Announce) -> list[Scene]:
-    """Scenes of any source, with areas from words or from the model."""
-
-    def guess(texts: list[str]) -> list[str]:
-        done = announce("areas of scenes", len(texts))
-        tagged: list[str] = asked(lambda a: scenes.tag(a, texts, done))
-        return tagged
-
-    by = guess if how.tagger == "model" else None
-    if how.source != "model":
-        return scenes.gather(how.source, how.measure, by)
-    total = sum(1 for _ in scenes.questions(how.topics, how.each))
-    done = announce("scenes", total)
-    texts = asked(lambda a: scenes.write(a, how.topics, how.each, progress=done))
-    return scenes.make([(text, "") for text in texts], "written", how.measure, by)
-
-
 def build_all(build: Build, agree: Callable[[Estimate], bool] = lambda e: True) -> Built | None:
     """Every step of a recipe; None where the estimate was not agreed to."""
     with build.run.locked():
@@ -459,11 +404,3 @@ def _hashed(inputs: dict[str, Any]) -> dict[str, str]:
 
 def _stem(step: str, split: Split) -> str:
     return step if split == "build" else f"{step}.{split}"
-
-
-def _content(source: str) -> str:
-    """What a source of scenes holds, where it lies on this machine; else its name."""
-    if source in scenes.STARTER:
-        return tree_hash(scenes.starter_folder() / scenes.STARTER[source])
-    path = Path(source.removeprefix("dailydialog:"))
-    return tree_hash(path) if path.exists() else source

@@ -31,6 +31,7 @@ from inspect_ai.model import Model
 
 from personalign import __version__
 from personalign.errors import RunError, unknown
+from personalign.evals.emotion_bench import with_changes
 from personalign.evals.logs import errors, rows, unjudged
 from personalign.evals.registry import TASKS
 from personalign.models.engine import BATCH
@@ -39,7 +40,17 @@ from personalign.models.provider import Arm, model
 from personalign.records import ScoreRow
 from personalign.runs import content_hash
 
-__all__ = ["Asked", "content", "done", "evaluate", "failures", "logged", "planned", "tasks_named"]
+__all__ = [
+    "Asked",
+    "content",
+    "done",
+    "evaluate",
+    "failures",
+    "logged",
+    "measured",
+    "planned",
+    "tasks_named",
+]
 
 LOG_EVERY = 8  # samples; what a killed evaluation may lose of each task
 
@@ -117,8 +128,12 @@ def evaluate(
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[ScoreRow]:
     """Measure every arm by every task; the rows of `logged`, whose arguments these are."""
-    made = logged(local, arms, tasks, log_dir, limit, seed, concurrency, progress)
-    return [row for log in made for row in rows(log, run)]
+    return measured(logged(local, arms, tasks, log_dir, limit, seed, concurrency, progress), run)
+
+
+def measured(logs: Sequence[EvalLog], run: str) -> list[ScoreRow]:
+    """The rows of these logs, with what EmotionBench's situations changed."""
+    return with_changes(row for log in logs for row in rows(log, run))
 
 
 def logged(

@@ -50,7 +50,7 @@ def contents(study: Study) -> list[str]:
 
 def evaluate(study: Study) -> list[Path]:
     """Run the planned tasks for all arms; their logs go into logs/."""
-    from personalign.evals import emotion_bench, logs, run
+    from personalign.evals import logs, run
     from personalign.models import provider
 
     def asked(arm: Arm) -> provider.Arm:
@@ -77,8 +77,7 @@ def evaluate(study: Study) -> list[Path]:
             "samples that raised or were not judged, asked again by the next run", study.failed
         )
     scores = study.folder.path / "scores" / "evaluations.parquet"
-    measured = (row for log in made for row in logs.rows(log, study.config.name))
-    rows = emotion_bench.with_changes(measured)
+    rows = run.measured(made, study.config.name)
     analysis.write(analysis.to_frame(rows), scores)
     spoken = to_jsonl([said for log in made for said in logs.transcripts(log)])
     replies = write_atomic(study.folder.path / "replies" / "evaluations.jsonl", spoken)

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from personalign.errors import InputError, ModelError
 from personalign.models.embedded import EMBEDDED
-from personalign.models.provenance import CARD
+from personalign.models.provenance import CARD, FILES
 from personalign.records import PreferencePair, Record
 from personalign.runs import content_hash, tree_hash, write_atomic
 from personalign.training.config import TrainingConfig
@@ -32,7 +32,7 @@ __all__ = [
     "weights_hash",
 ]
 
-ADAPTER, MODEL = "adapter_model.safetensors", "model*.safetensors"
+ADAPTER, MODEL = FILES[0], "model*.safetensors"
 EMBEDDED_ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "logps/chosen_shift", "samples/kl")
 HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")

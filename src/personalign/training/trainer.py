@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from personalign.errors import TrainingError, unknown
 from personalign.models.chat import reply_tree, with_system
@@ -23,6 +23,7 @@ from personalign.models.trees import PackedTrees, Tree, log_probs, pack
 from personalign.records import Message, PreferencePair
 from personalign.runs import write_atomic
 from personalign.training import devices, losses
+from personalign.training.checkpoints import last_complete, mark_complete, problem_before
 from personalign.training.checks import check_fit, check_pairs
 from personalign.training.config import Lora, TrainingConfig
 from personalign.training.curves import draw
@@ -36,7 +37,6 @@ from personalign.training.samples import sampler
 __all__ = ["Example", "PreferenceTrainer", "examples", "pair_trees", "train", "with_neutral"]
 
 CHOSEN, REJECTED = 0, 1
-COMPLETE = "complete"  # written into a checkpoint when all of it is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +194,7 @@ class _Progress(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:  # another process may come here while it still writes
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_atomic(folder / COMPLETE, "")
+            mark_complete(Path(args.output_dir), state.global_step)
 
 
 def with_lora(model: Any, lora: Lora, seed: int) -> Any:
@@ -299,9 +298,9 @@ def train(
         trainer.add_callback(watch)
         trainer.remove_callback(_default_printer())
         with devices.main_first():
-            checkpoint = _last_complete(work)
+            checkpoint = last_complete(work)
         if settings.health.on_problem == "stop":
-            _check_stopped(_problem_before(checkpoint), work)
+            _check_stopped(problem_before(checkpoint), work)
         with devices.trees_through_forward(model):
             trainer.train(resume_from_checkpoint=checkpoint)
         _check_stopped(watch.stopped_by, work)
@@ -325,14 +324,6 @@ def _check_stopped(found: Problem | None, work: Path) -> None:
             f"(limit {found.limit:g})",
             f"{found.remedy}; the checkpoint is in {work}",
         )
-
-
-def _problem_before(checkpoint: str | None) -> Problem | None:
-    """The last problem of a training that went on until this checkpoint."""
-    if checkpoint is None:
-        return None
-    state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
-    return next(reversed(problems(state.log_history)), None)
 
 
 def _keep(out: Path, log_history: Sequence[dict[str, Any]]) -> None:
@@ -395,12 +386,3 @@ def _arguments(s: TrainingConfig, work: Path, device: str) -> TrainingArguments:
         bf16=False,
         label_names=[],
     )
-
-
-def _last_complete(work: Path) -> str | None:
-    """The last checkpoint that was written to its end; torn ones are removed."""
-    found = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]))
-    for torn in [p for p in found if not (p / COMPLETE).exists()]:
-        shutil.rmtree(torn)
-    whole = [p for p in found if p.exists()]
-    return str(whole[-1]) if whole else None
