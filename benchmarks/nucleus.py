@@ -2,8 +2,8 @@
 
     python benchmarks/nucleus.py --threads 2
 
-Random scores of the embedded model's vocabulary; a peaked distribution, as at temperature 0.2, and a
-flat one, for which our way sorts everything too.
+Random scores of the embedded model's vocabulary: a peaked distribution, as at temperature 0.2, and
+a flat one, for which our way sorts everything too.
 """
 
 from __future__ import annotations

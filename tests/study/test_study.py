@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -36,7 +34,6 @@ from personalign.study.conclusions import collect
 from personalign.study.context import context
 from personalign.study.evaluations import _calibrations
 from personalign.study.verdicts import verdicts
-from personalign.training.card import read_card
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -312,67 +309,6 @@ def test_pairs_that_ask_what_measures_are_refused(tiny_base: Path, tmp_path: Pat
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
     with pytest.raises(CorpusError, match="pair 1 asks what measures"):
         study.train("night_mechanic")
-
-
-def test_an_adapter_that_is_there_is_taken_and_not_trained(
-    file: Path, whole: Path, tmp_path: Path
-) -> None:
-    source, seen = tmp_path / "source", list[str]()
-    shutil.copytree(whole / "adapters" / "INFP", source)
-    card = (source / "card.json").read_text()
-
-    def announce(name: str, total: int) -> Any:
-        seen.append(name.split()[0])
-        return lambda done: None
-
-    config = read_config(file).model_copy(update={"adapters": {"INFP": source}})
-    Study(config, tmp_path / "run", announce).run(("behaviour",), "verify")
-    assert not {"reference", "train"} & set(seen)
-    scores = pd.read_parquet(whole / "scores.parquet").query("task == 'behaviour'")
-    taken = pd.read_parquet(tmp_path / "run" / "scores.parquet")
-    pd.testing.assert_frame_equal(scores.reset_index(drop=True), taken, check_exact=True)
-    verdict = read_card(tmp_path / "run" / "adapters" / "INFP").verdict()
-    assert verdict != "not verified"
-    assert (source / "card.json").read_text() == card
-    with pytest.raises(InputError, match=r"the adapter of INFP is .*take it out"):
-        Study(config, tmp_path / "run").train("INFP")
-    own = tmp_path / "other" / "adapters" / "INFP"
-    shutil.copytree(source, own)
-    inside = config.model_copy(update={"adapters": {"INFP": own}})
-    with pytest.raises(InputError, match="in the place of its copy"):
-        Study(inside, tmp_path / "other").run()
-    assert (own / "adapter_model.safetensors").exists()
-
-
-def test_the_dial_goes_from_the_base_to_the_adapter(
-    file: Path, whole: Path, tmp_path: Path
-) -> None:
-    taken = {"adapters": {"INFP": whole / "adapters" / "INFP"}, "conditions": ("base", "adapter")}
-    at = list[pd.DataFrame]()
-    for strength in (0.0, 0.5, 1.0):
-        config = read_config(file).model_copy(update=taken | {"strength": strength})
-        Study(config, tmp_path / "run").run(("behaviour",), "verify")
-        at.append(pd.read_parquet(tmp_path / "run" / "scores.parquet"))
-    base, none, half, full = (
-        frame.query(f"condition == '{c}'")["value"].to_numpy()
-        for frame, c in ((at[0], "base"), *((frame, "adapter") for frame in at))
-    )
-    np.testing.assert_allclose(none, base, atol=1e-6)
-    assert np.abs(full - base).mean() > 1.5 * np.abs(half - base).mean() > 0
-    assert read_card(tmp_path / "run" / "adapters" / "INFP").verdict() != "not verified"
-
-
-def test_what_a_taken_adapter_left_is_not_trained_on(
-    file: Path, whole: Path, tmp_path: Path
-) -> None:
-    config = read_config(file)
-    taken = config.model_copy(update={"adapters": {"INFP": whole / "adapters" / "INFP"}})
-    Study(taken, tmp_path).run(("behaviour",), "verify")
-    full = config.training.model_copy(update={"method": "full", "epochs": 1})
-    study = Study(config.model_copy(update={"training": full}), tmp_path)
-    study.begin()
-    study.train("INFP")
-    assert not (tmp_path / "adapters" / "INFP" / "adapter_model.safetensors").exists()
 
 
 def test_without_an_adapter_to_ask_nothing_is_trained(tiny_base: Path, tmp_path: Path) -> None:
