@@ -67,7 +67,7 @@ def test_an_adapter_that_is_there_is_taken_and_not_trained(trained: Path, tmp_pa
 
 
 def test_the_dial_goes_from_the_base_to_the_adapter(trained: Path, tmp_path: Path) -> None:
-    asked = read_config(trained / "study.yaml")
+    read_config(trained / "study.yaml")
     taken = {"adapters": {"INFP": trained / "adapters" / "INFP"}}
     at = list[pd.DataFrame]()
     for strength in (0.0, 0.5, 1.0):
