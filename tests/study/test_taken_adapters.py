@@ -67,13 +67,11 @@ def test_an_adapter_that_is_there_is_taken_and_not_trained(trained: Path, tmp_pa
 
 
 def test_the_dial_goes_from_the_base_to_the_adapter(trained: Path, tmp_path: Path) -> None:
-    read_config(trained / "study.yaml")
+    asked = read_config(trained / "study.yaml")
     taken = {"adapters": {"INFP": trained / "adapters" / "INFP"}}
     at = list[pd.DataFrame]()
     for strength in (0.0, 0.5, 1.0):
-        config = read_config(trained / "study.yaml").model_copy(
-            update=taken | {"strength": strength}
-        )
+        config = asked.model_copy(update=taken | {"strength": strength})
         Study(config, tmp_path / "run").run(until="verify")
         at.append(pd.read_parquet(tmp_path / "run" / "scores.parquet"))
     base, none, half, full = (
