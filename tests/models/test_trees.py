@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
-    BloomConfig,
-    Gemma2Config,
     GemmaConfig,
-    GPT2Config,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
@@ -25,7 +21,6 @@ from personalign.models.head import token_log_probs
 from personalign.models.local import LocalModel
 from personalign.models.trees import (
     Tree,
-    check_servable,
     log_probs,
     pack,
     pack_rows,
@@ -201,26 +196,6 @@ def test_embedded_model_equals_scoring_alone(embedded: LocalModel) -> None:
     scored = torch.cat([b for t in embedded.score(trees) for b in t])
     with torch.no_grad():
         torch.testing.assert_close(scored, all_alone(embedded.model, trees), atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("config", "reason"),
-    [
-        (GPT2Config(vocab_size=99, n_embd=32, n_layer=1, n_head=2), "no rotary"),
-        (BloomConfig(vocab_size=99, hidden_size=32, n_layer=1, n_head=2), "no rotary"),
-        (Gemma2Config(**SMALL), "caps its final logits"),
-    ],
-    ids=["gpt2", "bloom", "gemma2"],
-)
-def test_a_model_that_cannot_be_served_is_refused_by_name(config: Any, reason: str) -> None:
-    with pytest.raises(ModelError, match=f"{config.model_type}.*{reason}"):
-        check_servable(make(config))
-
-
-def test_recurrent_layers_are_refused() -> None:
-    config = AutoConfig.for_model("mamba", vocab_size=99, hidden_size=32, num_hidden_layers=1)
-    with pytest.raises(ModelError, match="mamba"):
-        check_servable(make(config))
 
 
 def test_a_path_beyond_the_sliding_window_is_refused() -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from personalign import personas
+from personalign.errors import TrainingError
 from personalign.models.local import LocalModel
 from personalign.study import Study, StudyConfig
 from personalign.study.arms import Arm
@@ -46,6 +47,25 @@ def study(base: Path, folder: Path, **training: Any) -> Study:
     made = Study(StudyConfig.model_validate(config), folder)
     made.begin()
     return made
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"report_to": ["clearml"]}, "tracker 'clearml' is not installed"),
+        ({"lora": {"targets": ["q_prog"]}}, "LoRA target 'q_prog' matches no linear layer"),
+    ],
+)
+def test_settings_are_refused_before_anything_is_computed(
+    tiny_base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    training: dict[str, Any],
+    said: str,
+) -> None:
+    monkeypatch.setattr(LocalModel, "score", lambda *a, **k: pytest.fail("it was computed"))
+    with pytest.raises(TrainingError, match=said):
+        study(tiny_base, tmp_path / "run", **training).train("INFP")
 
 
 @pytest.fixture(autouse=True)

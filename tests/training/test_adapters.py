@@ -86,6 +86,7 @@ def test_card_says_what_it_is(adapter: Path) -> None:
     assert readme.startswith("---\nlibrary_name:")
     assert "**Not verified yet.**" in readme
     assert "> You are an INFP" in readme
+    assert (adapter / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_verification_is_added_when_it_exists(adapter: Path) -> None:

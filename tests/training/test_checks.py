@@ -50,6 +50,10 @@ def test_memory_is_estimated_from_the_files(tiny_base: Path, tiny: LocalModel) -
     count = sum(p.numel() for p in tiny.model.parameters())
     assert need.weights == 4 * count
     assert need.trained == 16 * count
+    assert (
+        estimate(tiny_base, "float32", TrainingConfig(method="full"), 100, 8).trained
+        == (4 + 12 / 8) * count
+    ), "of eight devices each holds the weights, and an eighth of all else"
     lora = estimate(tiny_base, "float32", TrainingConfig(lora=Lora(rank=1)), tokens=100)
     more = estimate(tiny_base, "float32", TrainingConfig(lora=Lora(rank=3)), tokens=100)
     from personalign.training.trainer import with_lora

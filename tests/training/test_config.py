@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from personalign.errors import InputError, TrainingError
 from personalign.training import devices
+from personalign.training.checks import check_trackers
 from personalign.training.config import OPTIONS, Lora, TrainingConfig
 from personalign.training.loading import check_settings
 from personalign.training.losses import OBJECTIVES
-from personalign.training.trainer import check_trackers
 
 
 def test_every_loss_has_its_options() -> None:

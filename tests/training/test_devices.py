@@ -12,6 +12,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from personalign.models.local import LocalModel
+from personalign.records import Message
+from personalign.training import devices
+from personalign.training.config import Health
+from personalign.training.samples import sampler
+
 SCRIPT = Path(__file__).parent / "two_processes.py"
 CONFIGS = Path(__file__).parents[2] / "src" / "personalign" / "recipes" / "accelerate"
 
@@ -27,6 +33,30 @@ def run(base: Path, out: Path, cache: Path, processes: int, method: str) -> list
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return list(json.loads((out / "history.json").read_text()))
+
+
+def test_what_is_shared_out_is_read_off_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert (devices.shards(), devices.splits_weights(), devices.local_rank()) == (1, False, 3)
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    assert (devices.shards(), devices.splits_weights()) == (8, False)
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    assert devices.splits_weights()
+    monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED")
+    monkeypatch.delenv("ACCELERATE_DEEPSPEED_ZERO_STAGE")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert (devices.shards(), devices.splits_weights()) == (8, True)
+
+
+def test_no_text_is_drawn_from_parts_of_the_weights(
+    tiny: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [[Message(role="user", content="How was your day?")]]
+    assert sampler(tiny, tiny.model, prompts, Health(), 0)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert sampler(tiny, tiny.model, prompts, Health(), 0) is None
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 from personalign.errors import TrainingError
 from personalign.models.local import LocalModel
 from personalign.records import Message, PreferencePair
-from personalign.training.checkpoints import COMPLETE
+from personalign.training.checkpoints import COMPLETE, last_complete
 from personalign.training.config import Lora, TrainingConfig
 from personalign.training.trainer import Example, examples, train, with_lora
 
@@ -202,3 +203,21 @@ def test_checkpoints_are_marked_when_whole(
     kept = sorted((tmp_path / "checkpoints").glob("checkpoint-*"))
     assert [p.name for p in kept] == ["checkpoint-2", "checkpoint-4"]
     assert all((p / COMPLETE).exists() for p in kept)
+
+
+def test_checkpoints_torn_while_they_are_discarded_do_not_look_whole(
+    tiny: LocalModel, data: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def killed(folder: Path, **options: Any) -> None:
+        if folder != tmp_path / "checkpoints":
+            return remove(folder, **options)
+        assert list(folder.glob("checkpoint-*/*.safetensors"))
+        raise KilledError
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KilledError):
+        train(tiny, data, SETTINGS, tmp_path)
+    monkeypatch.undo()
+    assert last_complete(tmp_path / "checkpoints") is None

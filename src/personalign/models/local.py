@@ -18,7 +18,8 @@ from personalign.models.chat import prompt_tokens
 from personalign.models.folding import fold
 from personalign.models.mixing import mixed
 from personalign.models.provenance import adapter_hash, check_base, check_update
-from personalign.models.trees import Tree, check_servable, score_trees
+from personalign.models.servable import check_servable
+from personalign.models.trees import Tree, score_trees
 from personalign.records import Message
 
 __all__ = [

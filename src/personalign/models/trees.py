@@ -13,7 +13,7 @@ D hidden size, V vocabulary.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, takewhile
@@ -31,7 +31,6 @@ __all__ = [
     "PackedTrees",
     "Tree",
     "batched",
-    "check_servable",
     "log_probs",
     "pack",
     "pack_rows",
@@ -343,38 +342,3 @@ def _remember(model: Any, cache: Any, tokens: tuple[int, ...], depth: int) -> No
 def _forget(cache: Any, length: int) -> None:
     if cache is not None:
         cache.crop(length - cache.get_seq_length())
-
-
-def check_servable(model: Any) -> None:
-    """Refuse, by name, a model whose tree scores would differ from scoring one by one."""
-    config = model.config.get_text_config()
-    name = model.config.model_type
-    for reason in _obstacles(model, config):
-        raise ModelError(
-            f"model type {name!r} cannot be scored as a prompt tree: {reason}",
-            "use a decoder with rotary positions such as Llama, Qwen, Mistral, Gemma or SmolLM",
-        )
-
-
-def _obstacles(model: Any, config: Any) -> Iterable[str]:
-    if getattr(model.config, "is_encoder_decoder", False):
-        yield "it is an encoder-decoder"
-    if not any("rotary" in name.rsplit(".", 1)[-1] for name, _ in model.named_modules()):
-        yield "it has no rotary positions"
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if other := kinds - {"full_attention", "sliding_attention"}:
-        yield f"it has layers of type {', '.join(sorted(other))}"
-    if getattr(config, "attention_chunk_size", None):
-        yield "it attends in chunks"
-    if getattr(config, "final_logit_softcapping", None):
-        yield "it caps its final logits"
-    if getattr(config, "attn_logit_softcapping", None):
-        yield "it caps its attention logits"
-    if any(name.endswith("sinks") for name, _ in model.named_parameters()):
-        yield "it has attention sinks"
-    scales = (getattr(config, key, None) for key in ("logit_scale", "logits_scaling"))
-    if any(scale not in (1.0, None) for scale in scales):
-        yield "it rescales its final logits"
-    head = model.get_output_embeddings()
-    if head is None or getattr(head, "bias", None) is not None:
-        yield "its language-model head is missing or has a bias"

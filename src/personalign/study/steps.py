@@ -267,11 +267,12 @@ class Study:
 
     def join(self, name: str) -> None:
         """As one of several processes: train along with the main one, which writes the files."""
+        persona, out = self.personas[name], self.folder.path / "adapters" / name
+        made = persona_pairs(self, persona)  # what is refused here, the main process refuses too
         devices.wait()  # until the main process has written the pairs
         self.folder = Run(self.folder.path)
-        persona, out = self.personas[name], self.folder.path / "adapters" / name
         if not self.folder.is_done(f"train:{name}", self._train_inputs(persona)):
-            train_persona(self, persona, persona_pairs(self, persona), out)
+            train_persona(self, persona, made, out)
 
     def measure(self, arm: Arm, task: str) -> None:
         """One task that scores, for one arm."""

@@ -16,6 +16,7 @@ from personalign.personas import Persona
 from personalign.records import Message, PreferencePair, read_jsonl
 from personalign.runs import content_hash
 from personalign.training import card, devices, loading, neutral, trainer
+from personalign.training.checks import check_targets
 from personalign.training.config import TrainingConfig
 from personalign.training.reference import reference_log_probs
 
@@ -75,12 +76,16 @@ def persona_pairs(study: Study, persona: Persona) -> list[PreferencePair]:
 
 def trainee(study: Study, made: Sequence[PreferencePair]) -> LocalModel:
     """The base for training; the one that is measured, unless it is loaded in another way."""
-    config = study.config
-    if loading.needs_own_base(config.training):
-        return loading.load_base(config.base, config.dtype, config.training, made)
-    if "base_model" not in study.__dict__:
-        loading.check_machine(config.base, config.dtype, config.training, made)
-    return study.base_model
+    config, settings = study.config, study.config.training
+    if loading.needs_own_base(settings):
+        local = loading.load_base(config.base, config.dtype, settings, made)
+    else:
+        if "base_model" not in study.__dict__:
+            loading.check_machine(config.base, config.dtype, settings, made)
+        local = study.base_model
+    if settings.method != "full":
+        check_targets(local.model, settings.lora)
+    return local
 
 
 def train_persona(

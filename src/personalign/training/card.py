@@ -18,6 +18,7 @@ from personalign.models.provenance import CARD, FILES
 from personalign.records import PreferencePair, Record
 from personalign.runs import content_hash, tree_hash, write_atomic
 from personalign.training.config import TrainingConfig
+from personalign.training.curves import draw
 from personalign.training.problem import Problem
 
 __all__ = [
@@ -145,8 +146,9 @@ def describe(
     processes: int,
     code: str,
 ) -> AdapterCard:
-    """Write the card of what was just trained into `folder`."""
-    history = _json(folder / "history.json")
+    """Write the papers of what was just trained into `folder`: card, README and curves."""
+    history, found = _json(folder / "history.json"), _json(folder / "health.json")
+    draw([*history, *found], folder / CURVES_FILE)
     return AdapterCard(
         persona=persona,
         persona_hash=persona_hash,
@@ -159,7 +161,7 @@ def describe(
         pairs_hash=content_hash(list(pairs)),
         processes=processes,
         curves={n: ends for n in CURVES if (ends := _ends(history, n))},
-        problems=tuple(_json(folder / "health.json")),
+        problems=tuple(found),
         code=code,
     ).write(folder)
 

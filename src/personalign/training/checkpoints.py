@@ -11,7 +11,7 @@ from personalign.runs import write_atomic
 from personalign.training.health import problems
 from personalign.training.problem import Problem
 
-__all__ = ["COMPLETE", "last_complete", "mark_complete", "problem_before"]
+__all__ = ["COMPLETE", "discard", "last_complete", "mark_complete", "problem_before"]
 
 COMPLETE = "complete"  # written into a checkpoint when all of it is there
 
@@ -28,6 +28,13 @@ def last_complete(work: Path) -> str | None:
         shutil.rmtree(torn)
     whole = [p for p in found if p.exists()]
     return str(whole[-1]) if whole else None
+
+
+def discard(work: Path) -> None:
+    """Remove all checkpoints. Stopped in the middle, none is left that looks complete."""
+    for mark in work.glob(f"checkpoint-*/{COMPLETE}"):
+        mark.unlink()
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def problem_before(checkpoint: str | None) -> Problem | None:

@@ -1,14 +1,17 @@
-"""What is refused before anything is loaded or computed: pairs that cannot teach a persona."""
+"""What is refused before anything is computed: pairs that cannot teach a persona, and settings
+that the base or this machine has nothing for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from personalign.errors import TrainingError
+from personalign.errors import TrainingError, unknown
 from personalign.models.trees import Tree
 from personalign.records import PreferencePair
+from personalign.training.config import Lora
 
-__all__ = ["check_fit", "check_pairs"]
+__all__ = ["check_fit", "check_pairs", "check_targets", "check_trackers"]
 
 FEW = 3  # so many pairs may share a reply by chance
 
@@ -63,6 +66,50 @@ def check_fit(pairs: Sequence[PreferencePair], trees: Sequence[Tree], room: int)
             raise TrainingError(
                 f"pair of scene {_scene(pair)!r}: chosen and rejected are the same tokens",
                 "give it two different replies",
+            )
+
+
+def check_targets(model: Any, lora: Lora) -> None:
+    """Refuse targets by name that are no linear layers below the head, which is read without LoRA.
+
+    Raises:
+        TrainingError: naming the target, and those that there are.
+    """
+    from torch import nn
+
+    if isinstance(lora.targets, str):
+        return
+    head = model.get_output_embeddings()
+    named = [(n, m) for n, m in model.named_modules() if m is not head]
+    linear = {n for n, m in named if isinstance(m, nn.Linear)}
+    for target in lora.targets:
+        if not any(name == target or name.endswith(f".{target}") for name in linear):
+            known = sorted({name.rsplit(".", 1)[-1] for name in linear})
+            raise TrainingError(
+                f"LoRA target {target!r} matches no linear layer below the head of the base",
+                f"take some of {', '.join(known)}, or all-linear",
+            )
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse a tracker that transformers does not know, or that is not installed.
+
+    Raises:
+        TrainingError: naming what to install.
+    """
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
+
+    installed = get_available_reporting_integrations()
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise unknown("tracker", name, INTEGRATION_TO_CALLBACK, "report_to")
+        if name not in installed:
+            raise TrainingError(
+                f"tracker {name!r} is not installed",
+                "install its package, or take it out of report_to",
             )
 
 

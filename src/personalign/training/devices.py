@@ -18,7 +18,17 @@ from personalign.models.local import best_device
 from personalign.models.trees import PackedTrees, log_probs
 from personalign.training.config import TrainingConfig
 
-__all__ = ["accumulation", "is_main", "main_first", "processes", "trees_through_forward", "wait"]
+__all__ = [
+    "accumulation",
+    "is_main",
+    "local_rank",
+    "main_first",
+    "processes",
+    "shards",
+    "splits_weights",
+    "trees_through_forward",
+    "wait",
+]
 
 
 def processes() -> int:
@@ -29,6 +39,26 @@ def processes() -> int:
 def is_main() -> bool:
     """Is this the process that writes files?"""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, and of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def shards() -> int:
+    """Among how many processes gradients and optimiser are shared out (FSDP, DeepSpeed)."""
+    return processes() if _told("USE_FSDP") or _told("USE_DEEPSPEED") else 1
+
+
+def splits_weights() -> bool:
+    """Does each process hold a part of the weights only (FSDP, DeepSpeed's ZeRO 3)?"""
+    return _told("USE_FSDP") or _told("DEEPSPEED_ZERO_STAGE", "3")
+
+
+def _told(name: str, value: str = "true") -> bool:
+    """What `accelerate launch` told the processes that it started."""
+    return os.environ.get(f"ACCELERATE_{name}", "").lower() == value
 
 
 def wait() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 from personalign.errors import TrainingError
 from personalign.models import embedded
 from personalign.models.local import LocalModel, best_device, best_dtype
-from personalign.models.trees import check_servable
+from personalign.models.servable import check_apart, check_servable
 from personalign.records import PreferencePair
+from personalign.training import devices
+from personalign.training.checks import check_trackers
 from personalign.training.config import TrainingConfig
 from personalign.training.memory import check_memory, estimate, free_memory
 
@@ -31,6 +33,7 @@ def check_settings(settings: TrainingConfig, device: str | None = None) -> None:
         TrainingError: with what to do instead.
     """
     device = device or best_device()
+    check_trackers(settings.report_to)
     extras = {"bitsandbytes": "gpu", "unsloth": "unsloth"}
     wanted = {
         "bitsandbytes": ("method qlora", settings.method == "qlora"),
@@ -62,7 +65,8 @@ def check_machine(
     device = best_device()
     check_settings(settings, device)
     number = str(best_dtype(device)).removeprefix("torch.") if dtype == "auto" else dtype
-    need = estimate(embedded.resolve(base), number, settings, _tokens(settings, pairs))
+    tokens, shards = _tokens(settings, pairs), devices.shards()
+    need = estimate(embedded.resolve(base), number, settings, tokens, shards)
     check_memory(need, device, free_memory(device))
     return number
 
@@ -101,8 +105,9 @@ def _four_bit(base: str, dtype: str) -> LocalModel:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, dtype),
     )
+    own = devices.local_rank()  # each process its own GPU
     model: Any = AutoModelForCausalLM.from_pretrained(
-        path, quantization_config=how, dtype=getattr(torch, dtype), device_map={"": 0}
+        path, quantization_config=how, dtype=getattr(torch, dtype), device_map={"": own}
     )
     check_servable(model)
     model.eval().requires_grad_(False)
@@ -122,5 +127,6 @@ def _unsloth(base: str, dtype: str, settings: TrainingConfig) -> LocalModel:
     )
     check_servable(model)
     model.eval().requires_grad_(False)
+    check_apart(model)  # it brings an attention of its own
     suffix = "+unsloth-4bit" if settings.method == "qlora" else ""
     return LocalModel(model, tokenizer, f"{embedded.identity(base)}{suffix}")

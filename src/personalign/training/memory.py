@@ -35,8 +35,10 @@ class Estimate:
         return self.weights + self.trained + self.activations + OVERHEAD
 
 
-def estimate(folder: Path, dtype: str, settings: TrainingConfig, tokens: int) -> Estimate:
-    """What training the base in `folder` takes.
+def estimate(
+    folder: Path, dtype: str, settings: TrainingConfig, tokens: int, shards: int = 1
+) -> Estimate:
+    """What training the base in `folder` takes of one device.
 
     Weights are counted from the files. A trained number costs 16 bytes: itself, its gradient and
     two moments of AdamW, all float32 (Rajbhandari et al. 2020, ZeRO, arXiv 1910.02054, section
@@ -47,6 +49,8 @@ def estimate(folder: Path, dtype: str, settings: TrainingConfig, tokens: int) ->
     Args:
         dtype: The base's number type.
         tokens: Tokens in one forward pass.
+        shards: Among how many devices gradients and moments are shared out. The weights are not:
+            every device holds them whole until they are wrapped.
     """
     shapes = dict(_shapes(folder))
     config = _text_config(folder)
@@ -57,7 +61,7 @@ def estimate(folder: Path, dtype: str, settings: TrainingConfig, tokens: int) ->
     kept = (18 * hidden + 4 * wide) * layers * BYTES[dtype] / 2
     logits = HEAD_CHUNK * config["vocab_size"] * 4 * 3
     if settings.method == "full":
-        return Estimate(count * BYTES[dtype], 16 * count, tokens * kept + logits)
+        return Estimate(count * BYTES[dtype], (4 + 12 / shards) * count, tokens * kept + logits)
     folded = count * 4 if dtype == "float32" else 0  # see models/folding.py
     adapter = 16 * _adapter_weights(shapes, settings)
     return Estimate(count * size, adapter + folded, tokens * kept + logits)

@@ -12,6 +12,7 @@ from personalign.models.chat import prompt_tokens
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.trees import Tree, score_trees
 from personalign.records import Message
+from personalign.training import devices
 from personalign.training.config import Health
 from personalign.training.health import Samples, repetition
 
@@ -31,9 +32,13 @@ def sampler(
         local: The base; its tokenizer is used, and its weights where `model` has no adapter.
         model: What is trained.
         prompts: The first `health.samples` of them are asked.
+
+    Returns:
+        None where nothing is asked, or where the weights are shared out among processes: replies
+        are drawn layer by layer, past the wrapper that brings them together.
     """
     asked = list(prompts)[: health.samples]
-    if not asked:
+    if not asked or devices.splits_weights():
         return None
     sampling = Sampling(max_new_tokens=health.sample_tokens, temperature=1.0)
     seeds = [seed + k for k in range(len(asked))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from personalign.errors import TrainingError, unknown
+from personalign.errors import TrainingError
 from personalign.models.chat import reply_tree, with_system
 from personalign.models.folding import fold
 from personalign.models.local import LocalModel
@@ -23,10 +22,14 @@ from personalign.models.trees import PackedTrees, Tree, log_probs, pack
 from personalign.records import Message, PreferencePair
 from personalign.runs import write_atomic
 from personalign.training import devices, losses
-from personalign.training.checkpoints import last_complete, mark_complete, problem_before
-from personalign.training.checks import check_fit, check_pairs
+from personalign.training.checkpoints import (
+    discard,
+    last_complete,
+    mark_complete,
+    problem_before,
+)
+from personalign.training.checks import check_fit, check_pairs, check_targets, check_trackers
 from personalign.training.config import Lora, TrainingConfig
-from personalign.training.curves import draw
 from personalign.training.health import Watch, problems
 from personalign.training.losses import OBJECTIVES, PairLogProbs
 from personalign.training.neutral import Neutral
@@ -207,7 +210,7 @@ def with_lora(model: Any, lora: Lora, seed: int) -> Any:
 
     torch.manual_seed(seed)
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    _check_targets(model, lora)
+    check_targets(model, lora)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT divides it, a float is fine
@@ -221,22 +224,6 @@ def with_lora(model: Any, lora: Lora, seed: int) -> Any:
         return get_peft_model(model, config)
     except ValueError as e:
         raise TrainingError(f"LoRA targets {targets}: {e}", "name linear layers of the base") from e
-
-
-def _check_targets(model: Any, lora: Lora) -> None:
-    """Targets by name must be linear layers below the head: scoring reads the head without LoRA."""
-    if isinstance(lora.targets, str):
-        return
-    head = model.get_output_embeddings()
-    named = [(n, m) for n, m in model.named_modules() if m is not head]
-    linear = {n for n, m in named if isinstance(m, torch.nn.Linear)}
-    for target in lora.targets:
-        if not any(name == target or name.endswith(f".{target}") for name in linear):
-            known = sorted({name.rsplit(".", 1)[-1] for name in linear})
-            raise TrainingError(
-                f"LoRA target {target!r} matches no linear layer below the head of the base",
-                f"take some of {', '.join(known)}, or all-linear",
-            )
 
 
 def policy(local: LocalModel, settings: TrainingConfig) -> Any:
@@ -259,7 +246,7 @@ def train(
     """Train one persona and save it into `out`; resumes from checkpoints there.
 
     An adapter is saved in PEFT's format, a full fine-tuning as a model of its own; beside it
-    `history.json`, `health.json` and `curves.png`.
+    `history.json` and `health.json`. `card.describe` adds the papers: card, README, curves.
 
     Args:
         local: The base, with no adapters loaded; left as it was.
@@ -332,27 +319,8 @@ def _keep(out: Path, log_history: Sequence[dict[str, Any]]) -> None:
     found = [p.model_dump(mode="json") for p in problems(log_history)]
     write_atomic(out / "history.json", json.dumps(history, indent=1) + "\n")
     write_atomic(out / "health.json", json.dumps(found, indent=1) + "\n")
-    draw(log_history, out / "curves.png")
     (out / "training_args.bin").unlink(missing_ok=True)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Refuse a tracker that transformers does not know, or that is not installed."""
-    from transformers.integrations.integration_utils import (
-        INTEGRATION_TO_CALLBACK,
-        get_available_reporting_integrations,
-    )
-
-    installed = get_available_reporting_integrations()
-    for name in names:
-        if name not in INTEGRATION_TO_CALLBACK:
-            raise unknown("tracker", name, INTEGRATION_TO_CALLBACK, "report_to")
-        if name not in installed:
-            raise TrainingError(
-                f"tracker {name!r} is not installed",
-                "install its package, or take it out of report_to",
-            )
+    discard(out / "checkpoints")
 
 
 def _default_printer() -> Any:
