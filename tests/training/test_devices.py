@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from personalign.models.local import LocalModel
 from personalign.records import Message
 from personalign.training import devices
+from personalign.training.checkpoints import COMPLETE
 from personalign.training.config import Health
 from personalign.training.samples import sampler
 
@@ -22,15 +23,24 @@ SCRIPT = Path(__file__).parent / "two_processes.py"
 CONFIGS = Path(__file__).parents[2] / "src" / "personalign" / "recipes" / "accelerate"
 
 
-def run(base: Path, out: Path, cache: Path, processes: int, method: str) -> list[dict[str, Any]]:
-    launch = ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "ddp.yaml")]
-    start = [*launch, "--num_processes", str(processes)] if processes > 1 else []
+def run(
+    base: Path, out: Path, kind: str | None, method: str, stop: str = ""
+) -> list[dict[str, Any]]:
+    """The history of a training in one process, or in two of a kind; empty where it was killed."""
+    config = str(CONFIGS / f"{kind}.yaml")
+    start = ["-m", "accelerate.commands.launch", "--config_file", config, "--num_processes", "2"]
+    start += ["--mixed_precision", "no"]
+    micro_batch = "2" if kind else "4"
+    arguments = [str(base), str(out), micro_batch, method, *([stop] if stop else [])]
     done = subprocess.run(
-        [sys.executable, *start, str(SCRIPT), str(base), str(out), str(4 // processes), method],
-        env={**os.environ, "PERSONALIGN_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        [sys.executable, *(start if kind else []), str(SCRIPT), *arguments],
+        env={**os.environ, "PERSONALIGN_CACHE": f"{out}.cache", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
+    if stop:
+        assert done.returncode
+        return []
     assert done.returncode == 0, done.stderr[-3000:]
     return list(json.loads((out / "history.json").read_text()))
 
@@ -61,18 +71,31 @@ def test_no_text_is_drawn_from_parts_of_the_weights(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_two_processes_give_the_losses_of_one(tiny_base: Path, tmp_path: Path, method: str) -> None:
-    one, two = (
-        run(tiny_base, tmp_path / f"{n}", tmp_path / f"cache{n}", n, method) for n in (1, 2)
-    )
-    assert sorted(f.name for f in (tmp_path / "2").glob("rank*")) == ["rank0", "rank1"]
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_two_processes_give_the_losses_of_one(
+    tiny_base: Path, tmp_path: Path, kind: str, method: str
+) -> None:
+    one, two = (run(tiny_base, tmp_path / f"{k}", k, method) for k in (None, kind))
+    out = tmp_path / kind
+    assert sorted(f.name for f in out.glob("rank*")) == ["rank0", "rank1"]
     assert len(one) == len(two) == 6
     for name in ("loss", "rewards/accuracies", "rewards/margins", "logps/chosen", "grad_norm"):
         ours, theirs = [h[name] for h in one], [h[name] for h in two]
         assert theirs == pytest.approx(ours, rel=1e-3, abs=1e-4), name
     assert one[-1]["loss"] < 0.9 * one[0]["loss"], "nothing was learned, so nothing is shown"
+    assert ("samples/kl" in two[-1]) == (kind == "ddp")
     file = "adapter_model.safetensors" if method == "lora" else "model.safetensors"
-    a, b = load_file(tmp_path / "1" / file), load_file(tmp_path / "2" / file)
-    assert a.keys() == b.keys()
+    a, b = load_file(tmp_path / "None" / file), load_file(out / file)
+    assert set(a) <= set(b)
     assert max(float((a[k] - b[k]).abs().max()) for k in a) < 1e-3
-    assert not (tmp_path / "2" / "checkpoints").exists()
+    assert not (out / "checkpoints").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_two_processes_go_on_after_a_kill(tiny_base: Path, tmp_path: Path, kind: str) -> None:
+    whole = run(tiny_base, tmp_path / "whole", kind, "lora")
+    run(tiny_base, tmp_path / "killed", kind, "lora", stop="5")
+    assert (tmp_path / "killed" / "checkpoints" / "checkpoint-4" / COMPLETE).exists()
+    resumed = run(tiny_base, tmp_path / "killed", kind, "lora")
+    assert [h["loss"] for h in resumed] == pytest.approx([h["loss"] for h in whole], rel=1e-4)

@@ -1,11 +1,17 @@
-"""Trains the pairs of the tests on the base in argv[1] into argv[2]; started by accelerate."""
+"""Trains the pairs of the tests on a base; started by accelerate, or alone.
+
+BASE OUT MICRO_BATCH METHOD [STOP]: STOP is the step after which it is killed.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import DistributedType, PartialState
 
 from personalign.corpus.pairs import opposite_pairs
 from personalign.corpus.scenes import load, select
@@ -15,8 +21,20 @@ from personalign.training.config import TrainingConfig
 from personalign.training.trainer import examples, train
 
 
+def take_cpus_for_gpus() -> None:
+    """accelerate has FSDP for GPUs only; PyTorch's own has it for CPUs as well."""
+    usual = PartialState.__init__
+
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        usual(self, *args, **options)
+        if self._shared_state["distributed_type"] == DistributedType.MULTI_CPU:
+            self._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = init  # type: ignore[method-assign]
+
+
 def main() -> None:
-    base, out, micro_batch, method = sys.argv[1:]
+    base, out, micro_batch, method, *stop = sys.argv[1:]
     pairs = opposite_pairs(select(load("starter/mbti"), "build", 12), "INFP", "ESTJ")
     local = LocalModel.load(base, "float32", "cpu")
     with devices.main_first():
@@ -31,10 +49,18 @@ def main() -> None:
         warmup=0,
         checkpoint_steps=2,
     )
-    train(local, data, settings, Path(out))
+
+    def progress(step: int, of: int) -> None:
+        if [str(step)] == stop:
+            os._exit(9)
+
+    prompts = [p.prompt for p in pairs[:1]]
+    train(local, data, settings, Path(out), progress, prompts)
     if torch.distributed.is_initialized():
         (Path(out) / f"rank{torch.distributed.get_rank()}").touch()
 
 
 if __name__ == "__main__":
+    if devices.splits_weights():
+        take_cpus_for_gpus()
     main()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["token_log_probs"]
+__all__ = ["through_head", "token_log_probs"]
 
 ROWS = 1024
 TILE = 2048
@@ -32,6 +32,20 @@ def token_log_probs(hidden: Tensor, weight: Tensor, row: Tensor, target: Tensor)
         target: int64 [N].
     """
     result: Tensor = _TokenLogProb.apply(hidden, weight, row, target)  # type: ignore[no-untyped-call]
+    return result
+
+
+def through_head(head: Any, hidden: Tensor, row: Tensor, target: Tensor) -> Tensor:
+    """`token_log_probs` as the head's own forward pass: its hooks run, such as FSDP's, which bring
+    its weights together."""
+    own = vars(head).get("forward")
+    head.forward = lambda hidden: token_log_probs(hidden, head.weight, row, target)
+    try:
+        result: Tensor = head(hidden)
+    finally:
+        del head.forward  # the class's own shows again
+        if own:
+            head.forward = own
     return result
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from personalign.errors import ModelError
 from personalign.models import attention
 from personalign.models.attention import TreeLayout
-from personalign.models.head import token_log_probs
+from personalign.models.head import through_head
 
 __all__ = [
     "PackedTrees",
@@ -202,8 +202,7 @@ def log_probs(model: Any, packed: PackedTrees, cache: Any = None) -> Tensor:
         ).last_hidden_state
     sources, row = packed.source.unique(return_inverse=True)
     picked = states.flatten(0, 1).index_select(0, sources)
-    head = model.get_output_embeddings().weight
-    return token_log_probs(picked, head, row, packed.target)
+    return through_head(model.get_output_embeddings(), picked, row, packed.target)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from personalign.errors import TrainingError
 from personalign.models.chat import reply_tree, with_system
 from personalign.models.folding import fold
 from personalign.models.local import LocalModel
-from personalign.models.trees import PackedTrees, Tree, log_probs, pack
+from personalign.models.trees import PackedTrees, Tree, pack
 from personalign.records import Message, PreferencePair
 from personalign.runs import write_atomic
 from personalign.training import devices, losses
@@ -151,10 +151,8 @@ class PreferenceTrainer(Trainer):
     def _log_probs(self, model: Any, packed: PackedTrees) -> Tensor:
         half = self.number in (torch.bfloat16, torch.float16)
         with torch.autocast(self.args.device.type, dtype=self.number, enabled=half):
-            if model is self.model:
-                return log_probs(model, packed)
-            through: Tensor = model(packed=packed)
-            return through
+            result: Tensor = model(packed=packed)  # see `devices.trees_through_forward`
+            return result
 
     @torch.no_grad()
     def _note_pairs(self, pairs: PairLogProbs) -> None:
