@@ -82,6 +82,31 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     assert b"another process is working" in asked.stdout
 
 
+def test_parts_are_held_by_themselves_and_not_beside_the_whole(tmp_path: Path) -> None:
+    first, second = Run(tmp_path), Run(tmp_path)
+    with first.locked("INFP"):
+        with second.locked("ESTJ"):
+            pass
+        for part in ("INFP", ""):
+            with pytest.raises(RunError, match="another process"), second.locked(part):
+                pass
+    with first.locked(), pytest.raises(RunError, match="another process"), second.locked("ESTJ"):
+        pass
+
+
+def test_what_another_process_did_stays_in_the_manifest(tmp_path: Path) -> None:
+    first, second = Run(tmp_path), Run(tmp_path)
+    for run, name in ((first, "a"), (second, "b"), (first, "c")):
+        run.step(name, {}, lambda name=name: [write_atomic(tmp_path / name, name)])
+    second.forget("b")
+    first.save(study="x")
+    found = Run(tmp_path)
+    assert list(found.manifest["steps"]) == ["a", "c"]
+    assert found.manifest["study"] == "x"
+    assert found.is_done("a", {})
+    assert second.is_done("a", {})
+
+
 def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write"), Run(tmp_path / "file" / "run").locked():

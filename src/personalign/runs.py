@@ -1,7 +1,8 @@
 """A run folder: a manifest of finished steps, content hashes, atomic writes, resume.
 
 A step is done when the hash of its inputs stands in the manifest together with the hashes of the
-files it wrote, never because a file exists.
+files it wrote, never because a file exists. Several processes may work in one folder, each on a
+part that it holds; the manifest on the disk is what all of them did.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -130,22 +131,41 @@ class Run:
         return manifest
 
     def save(self, **entries: Any) -> None:
-        """Write the manifest, with further top-level entries."""
-        self.manifest.update(entries)
-        text = json.dumps(self.manifest, indent=2, ensure_ascii=False, default=str)
-        write_atomic(self.path / "manifest.json", text + "\n")
+        """Write further top-level entries into the manifest."""
+        self._change(lambda manifest: manifest.update(entries))
+
+    def _change(self, change: Callable[[dict[str, Any]], Any]) -> None:
+        """Change the manifest as it is on the disk now, where another process may have added."""
+        with self._lock(".manifest.lock", fcntl.LOCK_EX):
+            self.manifest = self._read()
+            change(self.manifest)
+            text = json.dumps(self.manifest, indent=2, ensure_ascii=False, default=str)
+            write_atomic(self.path / "manifest.json", text + "\n")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for one process; a second one is refused."""
+    def locked(self, part: str = "") -> Iterator[None]:
+        """Hold the folder, or one part of it, for this process.
+
+        Raises:
+            RunError: where another process holds it; for the whole folder, any part of it.
+        """
+        alone = fcntl.LOCK_EX | fcntl.LOCK_NB
+        shared = fcntl.LOCK_SH | fcntl.LOCK_NB
+        own = self._lock(f".lock-{part}", alone) if part else nullcontext()
+        with self._lock(".lock", shared if part else alone), own:
+            self.manifest = self._read()
+            yield
+
+    @contextmanager
+    def _lock(self, name: str, how: int) -> Iterator[None]:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
+            lock = (self.path / name).open("w")
         except OSError as e:
             raise cannot_write(self.path, e) from e
         with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, how)
             except OSError as e:
                 raise RunError(
                     f"another process is working in {self.path}", "wait for it, or use --out"
@@ -176,19 +196,19 @@ class Run:
             return False
         began = time.monotonic()
         files = {str(p.relative_to(self.path)): tree_hash(p) for p in work()}
-        self.manifest["steps"][name] = {
+        done = {
             "inputs": content_hash(inputs),
             "files": files,
             "seconds": round(time.monotonic() - began, 2),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        self.save()
+        self._change(lambda manifest: manifest["steps"].update({name: done}))
         return True
 
     def forget(self, name: str) -> None:
         """Let a step count as not done, so that the next run does it again."""
-        if self.manifest["steps"].pop(name, None):
-            self.save()
+        if name in self.manifest["steps"]:
+            self._change(lambda manifest: manifest["steps"].pop(name, None))
 
     def outputs(self, name: str) -> dict[str, str]:
         """Files of a finished step with their hashes, as input to the steps that follow."""

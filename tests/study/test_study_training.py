@@ -139,3 +139,28 @@ def test_the_train_command_works_on_two_processes(tiny_base: Path, tmp_path: Pat
         assert done.returncode == 0, done.stderr[-3000:]
     card = read_card(tmp_path / "two" / "adapters" / "INFP")
     assert (card.pairs, card.processes) == (2, 2)
+
+
+@pytest.mark.slow
+def test_personas_are_trained_at_the_same_time(tiny_base: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "small.yaml", tmp_path / "run"
+    config = study(tiny_base, tmp_path / "one").config
+    config = config.model_copy(update={"personas": ("INFP", "ESTJ", "ENTP")})
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [sys.executable, "-m", "personalign", "train", str(file), "--out", str(out)]
+    started = [
+        subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True)
+        for name in ("INFP", "ESTJ", "ENTP")
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=900)
+        assert process.returncode == 0, said[-3000:]
+    seen: list[str] = []
+
+    def announce(name: str, total: int) -> Any:
+        seen.append(name)
+        return lambda done: None
+
+    whole = Study(config, out, announce)
+    whole.train_all()
+    assert not seen, "it was trained again"

@@ -108,7 +108,7 @@ def _print(found: Calibration, more: dict[str, Any], as_json: bool) -> None:
     counts = {"left out (trained on)": found.left_out, **found.unjudged}
     typer.echo("  ".join(f"{what}: {n}" for what, n in counts.items() if n) or "all rows judged")
     rows = [
-        [kind, a.sensitivity.n, shown(a.sensitivity), shown(a.kappa)]
+        [kind.replace(",", ", "), a.sensitivity.n, shown(a.sensitivity), shown(a.kappa)]
         for kind, a in {"all": found.overall, **found.categories}.items()
     ]
     table(["unsafe replies", "n", "sensitivity", "kappa"], rows)

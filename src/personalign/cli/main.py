@@ -105,7 +105,9 @@ def quickstart(out: Out = None, as_json: Json = False) -> None:
 def train(file: StudyFile, persona: str, out: Out = None, as_json: Json = False) -> None:
     """Train one persona of a study, on one device or under `accelerate launch` on several.
 
-    Reads a study file; writes pairs/ and adapters/PERSONA in the run folder.
+    Reads a study file; writes pairs/ and adapters/PERSONA in the run folder. Several personas may
+    be trained at the same time, each by a command of its own: jobs of a cluster, or processes on a
+    GPU with room. `personalign study run` then goes on with what they made.
 
     Example: personalign train recipes/quickstart.yaml INFP
     """
@@ -119,7 +121,7 @@ def train(file: StudyFile, persona: str, out: Out = None, as_json: Json = False)
         if not devices.is_main():
             study.join(persona)
             return
-        with study.folder.locked():
+        with study.folder.locked(persona):
             study.begin()
             study.train(persona)
     folder = study.folder.path / "adapters" / persona

@@ -325,8 +325,7 @@ class Build:
         if self.run.is_done(name, hashed):
             return
         self._refuse_if_edited(name)
-        if self.run.manifest["steps"].pop(name, None):
-            self.run.save()
+        self.run.forget(name)
         self.run.step(name, hashed, work)
 
     def _refuse_if_edited(self, step: str) -> None:
@@ -343,8 +342,7 @@ class Build:
         path = self.folder / f"{name}.counts.json"
         counts: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         if counts["lost"]:
-            self.run.manifest["steps"].pop(name)
-            self.run.save()
+            self.run.forget(name)
         return counts
 
     def _files(self, name: str, counts: Record) -> Iterable[Path]:
