@@ -53,9 +53,9 @@ def measured(args: argparse.Namespace, folder: Path) -> tuple[float, list[float]
     from personalign.evals import social
     from personalign.models.local import LocalModel
 
+    local = LocalModel.load(args.base, args.dtype)
     with timed() as making:
         adapters = save_adapters(args.base, args.dtype, folder, args.adapters)
-    local = LocalModel.load(args.base, args.dtype)
     items = social.read(args.data)[: args.limit]
     trees = [social.plain_tree(local.tokenizer, item) for item in items]
     shared = time.perf_counter() - BEGAN - making[0]

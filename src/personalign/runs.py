@@ -160,15 +160,20 @@ class Run:
     def _lock(self, name: str, how: int) -> Iterator[None]:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / name).open("w")
+            lock = (self.path / name).open("a+")  # to share a lock, NFS wants it readable
         except OSError as e:
             raise cannot_write(self.path, e) from e
         with lock:
             try:
                 fcntl.flock(lock, how)
-            except OSError as e:
+            except BlockingIOError as e:
                 raise RunError(
                     f"another process is working in {self.path}", "wait for it, or use --out"
+                ) from e
+            except OSError as e:
+                raise RunError(
+                    f"cannot lock {self.path / name}: {e.strerror}",
+                    "choose a folder with --out whose file system has locks",
                 ) from e
             yield
 

@@ -172,6 +172,15 @@ def test_what_predicts_several_tokens_meets_the_head_once_and_gets_all_gradients
         torch.testing.assert_close(own, other, atol=1e-5, rtol=0)
 
 
+def test_the_heads_own_hooks_run() -> None:
+    model, seen = make(LlamaConfig(**SMALL)), []
+    head = model.get_output_embeddings()
+    head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    log_probs(model, pack(forest(1, (2, 3))))
+    assert len(seen) == 1
+    assert "forward" not in vars(head)
+
+
 def test_a_prompt_that_is_all_prefix_keeps_its_last_token() -> None:
     model = make(LlamaConfig(**SMALL))
     prompt = tuple(range(10, 60))

@@ -16,7 +16,7 @@ from personalign.records import Message, PreferencePair
 from personalign.training import trainer as room
 from personalign.training.checkpoints import COMPLETE
 from personalign.training.config import Health, TrainingConfig
-from personalign.training.health import CHECKS, repetition
+from personalign.training.health import CHECKS, Watch, repetition
 from personalign.training.samples import sampler
 from personalign.training.trainer import Example, PreferenceTrainer, train
 
@@ -176,6 +176,15 @@ def test_three_such_steps_in_a_row_end_it(
 ) -> None:
     overflow_at(monkeypatch, steps={2, 3, 4})
     with pytest.raises(TrainingError, match="not finite for 3 steps, up to step 4"):
+        train(tiny, data, SETTINGS, tmp_path)
+
+
+def test_a_step_that_was_made_all_the_same_ends_it(
+    tiny: LocalModel, data: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "on_pre_optimizer_step", lambda *a, **k: None)  # as DeepSpeed does
+    overflow_at(monkeypatch, steps={2})
+    with pytest.raises(TrainingError, match="not finite at step 2, and the step was made"):
         train(tiny, data, SETTINGS, tmp_path)
 
 

@@ -1,12 +1,9 @@
-"""Trains the pairs of the tests on a base; started by accelerate, or alone.
-
-BASE OUT MICRO_BATCH METHOD [STOP]: STOP is the step after which it is killed.
-"""
+"""Trains the pairs of the tests on a base; started by accelerate, or alone."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +31,39 @@ def take_cpus_for_gpus() -> None:
 
 
 def main() -> None:
-    base, out, micro_batch, method, *stop = sys.argv[1:]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("base")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--micro-batch", type=int, default=4)
+    parser.add_argument("--method", default="lora")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--stop", type=int, help="the step after which it is killed")
+    args = parser.parse_args()
     pairs = opposite_pairs(select(load("starter/mbti"), "build", 12), "INFP", "ESTJ")
-    local = LocalModel.load(base, "float32", "cpu")
+    local = LocalModel.load(args.base, args.dtype, "cpu")
     with devices.main_first():
         data = examples(local, pairs)
     settings = TrainingConfig(
-        method=method,  # type: ignore[arg-type]
+        method=args.method,
         epochs=2,
         batch_size=4,
-        micro_batch=int(micro_batch),
-        learning_rate=5e-3 if method == "lora" else 1e-3,
+        micro_batch=args.micro_batch,
+        learning_rate=5e-3 if args.method == "lora" else 1e-3,
         schedule="linear",
         warmup=0,
         checkpoint_steps=2,
     )
+    made: list[int] = []
 
     def progress(step: int, of: int) -> None:
-        if [str(step)] == stop:
+        made.append(step)
+        if step == args.stop:
             os._exit(9)
 
     prompts = [p.prompt for p in pairs[:1]]
-    train(local, data, settings, Path(out), progress, prompts)
+    train(local, data, settings, args.out, progress, prompts)
     if torch.distributed.is_initialized():
-        (Path(out) / f"rank{torch.distributed.get_rank()}").touch()
+        (args.out / f"rank{torch.distributed.get_rank()}").write_text(str(made[0]))
 
 
 if __name__ == "__main__":

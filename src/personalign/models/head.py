@@ -36,8 +36,8 @@ def token_log_probs(hidden: Tensor, weight: Tensor, row: Tensor, target: Tensor)
 
 
 def through_head(head: Any, hidden: Tensor, row: Tensor, target: Tensor) -> Tensor:
-    """`token_log_probs` as the head's own forward pass: its hooks run, such as FSDP's, which bring
-    its weights together."""
+    """`token_log_probs` as the head's own forward pass: the module's hooks run, such as FSDP's,
+    which bring its weights together."""
     own = vars(head).get("forward")
     head.forward = lambda hidden: token_log_probs(hidden, head.weight, row, target)
     try:

@@ -48,17 +48,23 @@ def local_rank() -> int:
 
 def shards() -> int:
     """Among how many processes gradients and optimiser are shared out (FSDP, DeepSpeed)."""
-    return processes() if _told("USE_FSDP") or _told("USE_DEEPSPEED") else 1
+    return processes() if _told("USE_FSDP") or _zero() >= 2 else 1
 
 
 def splits_weights() -> bool:
     """Does each process hold a part of the weights only (FSDP, DeepSpeed's ZeRO 3)?"""
-    return _told("USE_FSDP") or _told("DEEPSPEED_ZERO_STAGE", "3")
+    return _told("USE_FSDP") or _zero() >= 3
 
 
-def _told(name: str, value: str = "true") -> bool:
+def _zero() -> int:
+    """DeepSpeed's stage; 3 where `accelerate launch` was told another file for it, 0 without."""
+    stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    return int(stage) if _told("USE_DEEPSPEED") else 0
+
+
+def _told(name: str) -> bool:
     """What `accelerate launch` told the processes that it started."""
-    return os.environ.get(f"ACCELERATE_{name}", "").lower() == value
+    return os.environ.get(f"ACCELERATE_{name}", "").lower() == "true"
 
 
 def wait() -> None:
@@ -100,7 +106,7 @@ def accumulation(settings: TrainingConfig) -> int:
 def trees_through_forward(model: Any) -> Iterator[None]:
     """Within it, `model(packed=…)` is `log_probs`, whatever the model gets wrapped in."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    usual = base.forward
+    own, usual = vars(base).get("forward"), base.forward
 
     def forward(*args: Any, packed: PackedTrees | None = None, **kwargs: Any) -> Any:
         if packed is None:
@@ -113,3 +119,5 @@ def trees_through_forward(model: Any) -> Iterator[None]:
         yield
     finally:
         del base.forward  # the class's own shows again
+        if own:
+            base.forward = own

@@ -200,6 +200,7 @@ class Watch(TrainerCallback):
         if not logs or logs[-1] is not state.log_history[-1]:
             return
         health = self.settings.health
+        _refuse_lost(logs[-1], state.global_step)
         for check in CHECKS:
             found = check.look(logs, state.max_steps, health)
             if found is None or self._said(check, state, health.patience):
@@ -232,6 +233,15 @@ class Watch(TrainerCallback):
         if "nll" in adjusted:
             self.settings = self.settings.model_copy(update={"nll": adjusted["nll"]})
             self.change(self.settings)
+
+
+def _refuse_lost(log: Log, step: int) -> None:
+    """DeepSpeed makes its step before anybody can look at the gradient."""
+    if "skipped" not in log and not math.isfinite(log["loss"] + log.get("grad_norm", 0.0)):
+        raise TrainingError(
+            f"loss or gradient was not finite at step {step}, and the step was made",
+            "lower learning_rate, or train in float32 or bfloat16; the last checkpoint is whole",
+        )
 
 
 def _set_rate(adjusted: Adjustment, optimizer: Any, scheduler: Any) -> None:

@@ -152,7 +152,7 @@ class PreferenceTrainer(Trainer):
         half = self.number in (torch.bfloat16, torch.float16)
         with torch.autocast(self.args.device.type, dtype=self.number, enabled=half):
             result: Tensor = model(packed=packed)  # see `devices.trees_through_forward`
-            return result
+        return result.float()
 
     @torch.no_grad()
     def _note_pairs(self, pairs: PairLogProbs) -> None:
@@ -194,7 +194,8 @@ class _Progress(TrainerCallback):
         self.report(state.global_step, state.max_steps)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:  # another process may come here while it still writes
+        devices.wait()  # every process writes a part of it
+        if state.is_world_process_zero:
             mark_complete(Path(args.output_dir), state.global_step)
 
 
@@ -328,7 +329,7 @@ def _default_printer() -> Any:
 
 
 def _arguments(s: TrainingConfig, work: Path, device: str) -> TrainingArguments:
-    return TrainingArguments(
+    made = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=s.epochs,
         per_device_train_batch_size=min(s.micro_batch, s.batch_size),
@@ -352,3 +353,6 @@ def _arguments(s: TrainingConfig, work: Path, device: str) -> TrainingArguments:
         bf16=False,
         label_names=[],
     )
+    if not made.deepspeed_plugin:  # what is cast is cast by `_log_probs`: FSDP would round its sums
+        made.mixed_precision = "no"
+    return made
