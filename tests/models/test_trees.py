@@ -113,6 +113,23 @@ def test_other_trees_in_the_row_are_invisible() -> None:
         torch.testing.assert_close(alone_, beside, atol=1e-5, rtol=0)
 
 
+def test_what_prompts_begin_with_is_computed_once_with_all_gradients() -> None:
+    system = tuple(range(10, 60))
+    trees = [Tree(system + t.prompt, t.branches) for t in forest(5, (2, 3, 1))]
+    packed = pack(trees, 0)
+    assert packed.input_ids.numel() == sum(t.size for t in trees) - 2 * shared_prefix(trees)
+    found = []
+    for way in (lambda m: log_probs(m, packed), lambda m: all_alone(m, trees)):
+        model = make(LlamaConfig(**SMALL))
+        values = way(model)
+        (values * torch.linspace(-1, 1, len(values))).sum().backward()
+        found.append((values.detach(), {n: p.grad for n, p in model.named_parameters()}))
+    (ours, ours_grad), (theirs, theirs_grad) = found
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    for name, expected in theirs_grad.items():
+        torch.testing.assert_close(ours_grad[name], expected, atol=1e-4, rtol=1e-3)
+
+
 def test_shared_prefix_is_cached_and_changes_nothing() -> None:
     model = make(LlamaConfig(**SMALL))
     system = tuple(range(10, 60))

@@ -1,13 +1,14 @@
 """Attention over a packed prompt tree, without paying for the blocks that the mask would hide.
 
 Registered with transformers under the name `prompt_tree`. All tokens of all trees lie in one
-flat row without padding; only here are they gathered into *segments* (a prompt, or one branch),
-each of which attends to its own tokens and to the prompt it hangs on. The cost is B·T·(P + T)
+flat row without padding; only here are they gathered into *segments* (the trunk, a prompt, or one
+branch), each of which attends to its own tokens and to what it hangs on. The cost is B·T·(P + T)
 instead of the (P + B·T)² of a dense block mask. What all trees begin with, such as a persona's
-system prompt, may be a key-value cache: `prefix` keys that every segment sees.
+system prompt, is the trunk, once in the row, or a key-value cache: `prefix` keys that every
+segment sees.
 
 Shape legend: S segments, T padded segment length, P padded length of what a segment hangs on
-(cached prefix and prompt), K = P + T keys, N tokens in the row, H query heads, G key/value
+(cached prefix, trunk and prompt), K = P + T keys, N tokens in the row, H query heads, G key/value
 heads, D head size.
 """
 
@@ -27,10 +28,13 @@ __all__ = ["NAME", "TreeLayout", "register"]
 
 NAME = "prompt_tree"
 
+Hanging = tuple[range, tuple[range, ...]]
+"""A segment's row indices, and those of what it hangs on, from the root."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Segments of one kind (all prompts, or all branches).
+    """Segments of one kind (the trunk, all prompts, or all branches).
 
     `tokens` [S, T] are indices into the row's queries and `keys` [S, K] into its keys, 0 where
     padded; `mask` [S, 1, T, K] is bool, true where a query may see a key.
@@ -45,7 +49,8 @@ class Segments:
 class TreeLayout:
     """Where the segments of a flat row are, and how to undo the gathering ([N] into S·T).
 
-    `kinds` are the prompts and, where a completion has tokens to compute, the branches.
+    `kinds` are the trunk where there is one, the prompts and, where a completion has tokens to
+    compute, the branches.
     """
 
     kinds: tuple[Segments, ...]
@@ -60,12 +65,18 @@ class TreeLayout:
         return TreeLayout(tuple(map(moved, self.kinds)), self.restore.to(device))
 
     @classmethod
-    def build(cls, spans: Sequence[tuple[range, Sequence[range]]], prefix: int = 0) -> TreeLayout:
-        """From the row indices of each tree's prompt and branches, and the cached key count."""
-        nothing = range(0)
-        prompts = [(prompt, nothing) for prompt, _ in spans]
-        branches = [(branch, prompt) for prompt, below in spans for branch in below]
-        groups = [group for group in (prompts, branches) if group]
+    def build(
+        cls,
+        spans: Sequence[tuple[range, Sequence[range]]],
+        prefix: int = 0,
+        trunk: range = range(0),
+    ) -> TreeLayout:
+        """From the row indices of each tree's prompt and branches, those of the trunk, and the
+        cached key count."""
+        root: list[Hanging] = [(trunk, ())] if trunk else []
+        prompts: list[Hanging] = [(prompt, (trunk,)) for prompt, _ in spans]
+        branches: list[Hanging] = [(b, (trunk, prompt)) for prompt, below in spans for b in below]
+        groups = [group for group in (root, prompts, branches) if group]
         kinds = tuple(_segments([o for o, _ in g], [a for _, a in g], prefix) for g in groups)
         restore = torch.zeros(sum(len(o) for g in groups for o, _ in g), dtype=torch.long)
         offset = 0
@@ -77,8 +88,9 @@ class TreeLayout:
         return cls(kinds, restore)
 
 
-def _segments(own: Sequence[range], parents: Sequence[range], prefix: int) -> Segments:
+def _segments(own: Sequence[range], above: Sequence[tuple[range, ...]], prefix: int) -> Segments:
     width = max(map(len, own))
+    parents = [[i for span in spans for i in span] for spans in above]
     depth = prefix + max(map(len, parents))
     tokens = torch.zeros(len(own), width, dtype=torch.long)
     keys = torch.zeros(len(own), depth + width, dtype=torch.long)
@@ -86,11 +98,11 @@ def _segments(own: Sequence[range], parents: Sequence[range], prefix: int) -> Se
     keys[:, :prefix] = torch.arange(prefix)
     mask[..., depth:] = torch.ones(width, width, dtype=torch.bool).tril()
     for s, (span, parent) in enumerate(zip(own, parents, strict=True)):
-        above = prefix + len(parent)
+        seen = prefix + len(parent)
         tokens[s, : len(span)] = torch.arange(span.start, span.stop)
-        keys[s, prefix:above] = torch.arange(parent.start, parent.stop) + prefix
+        keys[s, prefix:seen] = torch.tensor(parent, dtype=torch.long) + prefix
         keys[s, depth : depth + len(span)] = tokens[s, : len(span)] + prefix
-        mask[s, ..., :above] = True  # right padding is hidden from real queries by causality
+        mask[s, ..., :seen] = True  # right padding is hidden from real queries by causality
     return Segments(tokens, keys, mask)
 
 

@@ -13,6 +13,9 @@ from personalign.records import Message
 
 __all__ = ["completion_tokens", "opening_tree", "prompt_tokens", "reply_tree", "with_system"]
 
+_SEEN: dict[int, int] = {}
+"""A token's number is one object however often it is said: most of what a large corpus weighs."""
+
 
 def with_system(prompt: Sequence[Message], system: str | None) -> tuple[Message, ...]:
     """The prompt under a system message; a prompt that brings its own keeps it."""
@@ -57,7 +60,8 @@ def _refused(tokenizer: Any, error: Exception) -> ModelError:
 
 
 def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return tuple(_SEEN.setdefault(i, i) for i in ids)
 
 
 def prompt_tokens(tokenizer: Any, prompt: Sequence[Message]) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """The prompt-tree kernel: one prompt, many completions, scored in one pass.
 
-The prompt's tokens are computed once. Every completion is a branch that sees the prompt and
+The prompt's tokens are computed once, and so is what all prompts of a pass begin with: the trunk,
+such as a system prompt. Every completion is a branch that sees the prompt and
 itself and never its siblings: positions restart at the end of the prompt, and a block mask keeps
 branches (and trees that share a row) apart. A completion's last token predicts nothing and is not
 computed. The language-model head runs only where a completion token is predicted, in tiles
@@ -68,7 +69,8 @@ class Tree:
 class PackedTrees:
     """Trees laid out for one forward pass.
 
-    `input_ids`, `positions`, `tree` (-1 where padded) and `branch` (0 for the prompt) are [R, L];
+    `input_ids`, `positions`, `tree` (-1 where padded, or of all) and `branch` (0 for the prompt)
+    are [R, L];
     `source` [N] is the flat index of the hidden state that predicts `target` [N], and `owner` [N]
     the branch that the token belongs to, counted over all trees in the order given.
     `layout` stands where all trees lie in one row without padding, for segment attention.
@@ -93,7 +95,10 @@ class PackedTrees:
         )
 
     def visible(self) -> Tensor:
-        """Block mask, bool [R, L, L]: may position i (dim 1) attend to position j (dim 2)?"""
+        """Block mask, bool [R, L, L]: may position i (dim 1) attend to position j (dim 2)?
+
+        Of what `pack_rows` laid out, which has no trunk.
+        """
         length = self.input_ids.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=self.tree.device).tril()
         same_tree = self.tree[:, :, None] == self.tree[:, None, :]
@@ -104,11 +109,15 @@ class PackedTrees:
 def pack(trees: Sequence[Tree], prefix: int = 0) -> PackedTrees:
     """Lay trees out in one flat row without padding, for segment attention.
 
-    `prefix` tokens before each prompt are in a key-value cache: positions start behind them.
+    What all prompts begin with is laid out once, before them. `prefix` tokens before that are in
+    a key-value cache: positions start behind them.
     """
-    members = [list(range(len(trees)))]
-    packed, spans = _layout(trees, members, sum(t.size for t in trees), prefix)
-    return replace(packed, layout=TreeLayout.build(spans, prefix))
+    common = shared_prefix(trees)
+    trunk = trees[0].prompt[:common]
+    rest = [replace(t, prompt=t.prompt[common:]) for t in trees]
+    length = common + sum(t.size for t in rest)
+    packed, spans = _layout(rest, [list(range(len(rest)))], length, prefix, trunk)
+    return replace(packed, layout=TreeLayout.build(spans, prefix, range(common)))
 
 
 def pack_rows(trees: Sequence[Tree]) -> PackedTrees:
@@ -133,16 +142,23 @@ def pack_rows(trees: Sequence[Tree]) -> PackedTrees:
 
 
 def _layout(
-    trees: Sequence[Tree], rows: list[list[int]], length: int, prefix: int
+    trees: Sequence[Tree],
+    rows: list[list[int]],
+    length: int,
+    prefix: int,
+    trunk: tuple[int, ...] = (),
 ) -> tuple[PackedTrees, list[tuple[range, list[range]]]]:
     first_branch = [0, *accumulate(len(t.branches) for t in trees)]
     ids, positions, tree_of, branch_of = (
         torch.full((len(rows) * length,), fill) for fill in (0, 0, -1, 0)
     )
+    ids[: len(trunk)] = torch.tensor(trunk, dtype=torch.long)
+    positions[: len(trunk)] = torch.arange(prefix, prefix + len(trunk))
+    prefix += len(trunk)
     spans: list[tuple[range, list[range]]] = []
     predicted: list[tuple[int, int, int]] = []  # owner, source, target
     for r, members in enumerate(rows):
-        at = r * length
+        at = r * length + len(trunk)
         for index in members:
             t = trees[index]
             root = at + len(t.prompt) - 1
