@@ -113,7 +113,8 @@ class ScoreRow(Record):
 class Transcript(Record):
     """A free-text reply, kept to be read: model output, so untrusted text.
 
-    `judged` is what a judge said of it, in the judge's words; untrusted too.
+    `judged` is what a judge said of it, in the judge's words; untrusted too. `cut` says whether it
+    stopped at its limit of tokens, where that is known.
     """
 
     persona: str
@@ -125,6 +126,7 @@ class Transcript(Record):
     tokens: int
     seed: int
     judged: str = ""
+    cut: bool | None = None
 
 
 R = TypeVar("R", bound=BaseModel)

@@ -255,6 +255,30 @@ def test_samples_never_reached_are_errors(local: LocalModel, tmp_path: Path) -> 
     ]
 
 
+def test_an_arm_does_one_task_after_the_other(local: LocalModel, tmp_path: Path) -> None:
+    seen: dict[str, list[str]] = {}
+
+    @solver
+    def watched(task: str) -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            own = seen.setdefault(str(state.model), [])
+            own.append(task)
+            done = await generate(state)
+            own.append(task.upper())
+            return done
+
+        return solve
+
+    def short(name: str) -> Task:
+        asked = [Sample(id=str(k), input=f"Say {k}") for k in range(3)]
+        made = Task(name=name, dataset=asked, solver=watched(name), scorer=by_sample())
+        made.config = GenerateConfig(max_tokens=2)
+        return made
+
+    run.evaluate(local, ARMS, [short(name) for name in "cab"], tmp_path)
+    assert [*map("".join, seen.values())] == ["cccCCCaaaAAAbbbBBB"] * len(ARMS)
+
+
 def test_unknown_tasks_have_a_neighbour() -> None:
     with pytest.raises(InputError, match=r"unknown task 'eqbench'.*did you mean 'eq_bench'"):
         run.tasks_named(["eqbench"])

@@ -75,7 +75,9 @@ def write_run(path: Path, scenes: int = 12, items: int = 60, prompts: int = 0) -
     frame.to_parquet(path / "scores.parquet")
     outcomes = frame[frame["task"] != "behaviour"]
     strength = {Arm(persona=p, condition=c): STRENGTH[c] for p, c in _arms()}
+    said = {_harm_name(k): (9 + k % 2, float(k % 4 == 0)) for k in range(prompts)}
     beside = Context(prompts={"safety": {_harm_name(k): _asked(k) for k in range(prompts)}},
+                     lengths={"safety": dict.fromkeys(strength, said)} if said else {},
                      strength=strength)  # fmt: skip
     found = analyse(outcomes, context=beside, draws=500)
     (path / "analysis.json").write_text(found.model_dump_json())

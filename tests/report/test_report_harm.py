@@ -34,6 +34,7 @@ def test_sections_stand_where_there_is_something_to_show(harmful: Path, run: Pat
         "agreement",
         "reliability",
         "outcomes",
+        "lengths",
         "harm",
         "tradeoffs",
         "training",
@@ -53,6 +54,13 @@ def test_heat_map_cells_hold_the_rates(harmful: Path, page: str) -> None:
     assert harm.count("<svg") == 2 * 3 + 1
     assert re.search(r"<text[^>]*>100</text>", harm)
     assert "INFP: category 2 1.00" in harm or "INFP: category 0 1.00" in harm
+
+
+def test_lengths_stand_beside_the_outcomes(page: str) -> None:
+    part = page[page.index('id="lengths"') : page.index('id="harm"')]
+    assert part.count("<svg") == 1
+    assert part.count("9.50 [9.34, 9.66]") >= 7  # every arm
+    assert "25.0 [14.2, 40.2]" in part
 
 
 def test_reliability_says_what_is_missing_and_whom_an_arm_could_pass_for(page: str) -> None:

@@ -21,6 +21,8 @@ class Context:
     Attributes:
         prompts: task → sample → what was asked.
         replies: task → arm → sample → what was answered.
+        lengths: task → arm → sample → tokens of the reply, and 1 where it stopped at its limit, 0
+            where not, NaN where that is not known.
         profiles: persona → who it is, in its own words.
         types: persona → its four letters; by default a persona is named by its type.
         strength: arm → how much more it prefers its persona's replies than base does, in nats per
@@ -30,6 +32,9 @@ class Context:
 
     prompts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     replies: Mapping[str, Mapping[Arm, Mapping[str, str]]] = field(default_factory=dict)
+    lengths: Mapping[str, Mapping[Arm, Mapping[str, tuple[int, float]]]] = field(
+        default_factory=dict
+    )
     profiles: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, str] | None = None
     strength: Mapping[Arm, float] = field(default_factory=dict)

@@ -23,6 +23,7 @@ __all__ = [
     "Estimate",
     "Goal",
     "Importance",
+    "Length",
     "Omnibus",
     "Point",
     "PromptRate",
@@ -256,6 +257,15 @@ class Words(Record):
     flagged: int
     safe: int
     terms: tuple[Term, ...]
+
+
+class Length(Record):
+    """How long one arm's replies to a task are: `tokens` a reply, and the share that was `cut`."""
+
+    task: str
+    arm: Arm
+    tokens: Estimate
+    cut: Estimate
 
 
 class Point(Record):

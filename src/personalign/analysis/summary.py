@@ -15,6 +15,7 @@ from personalign.analysis.contrasts import Correction, adjust, contrast_columns,
 from personalign.analysis.estimates import DRAWS, mean_columns
 from personalign.analysis.explain import explain
 from personalign.analysis.factorial import Factorial
+from personalign.analysis.lengths import lengths
 from personalign.analysis.omnibus import chi_square, omnibus_test
 from personalign.analysis.results import (
     Absent,
@@ -22,6 +23,7 @@ from personalign.analysis.results import (
     ArmContrast,
     ArmEstimate,
     CategoryRate,
+    Length,
     Omnibus,
     PromptRate,
     TaskRisk,
@@ -68,6 +70,7 @@ class Analysis(Record):
     words: tuple[Words, ...] = ()
     corrected: tuple[ArmEstimate, ...] = ()
     tradeoffs: tuple[TradeOff, ...] = ()
+    lengths: tuple[Length, ...] = ()
     absent: tuple[Absent, ...] = ()
 
 
@@ -111,7 +114,9 @@ def analyse(
         margin = margins.get(metric)
         found["contrasts"] += _contrasts(matrix, where, seed, correction, options, margin)
         found["omnibus"] += _omnibus(matrix, where)
-    found |= explain(frame, matrices, context or Context(), seed, **options)
+    context = context or Context()
+    found |= explain(frame, matrices, context, seed, **options)
+    found["lengths"] = list(lengths(context, confidence))
     head = {name: frame[name].iloc[0] for name in ("run", "base_model")}
     return Analysis.model_validate(
         {**head, "seed": seed, "correction": correction, **options, **found}

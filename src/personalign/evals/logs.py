@@ -83,6 +83,7 @@ def transcripts(log: EvalLog) -> list[Transcript]:
             reply=s.output.completion,
             tokens=s.output.usage.output_tokens if s.output.usage else 0,
             seed=_seed(log, s),
+            cut=s.output.stop_reason in ("max_tokens", "model_length"),
             judged="\n".join(x.explanation for _, x in _scores(s) if x.explanation),
         )
         for s in log.samples or []

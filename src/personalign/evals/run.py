@@ -4,7 +4,8 @@ The same call again does only what is missing: tasks without a log, and of the o
 that were not reached, that raised, or whose judge gave no answer. A log counts only if it is of the
 same questions, judge and version of this package: a hash of these is the version of a task that has
 none of its own. All arms are asked at the same time, so that one batch of the engine holds replies
-through different adapters.
+through different adapters, and each arm does one task after the other, so that the first is whole
+early.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ def logged(
             seed=seed,
             max_connections=concurrency,
             max_samples=concurrency,
-            max_tasks=len(models) * len(tasks),
+            max_tasks=len(models),  # Inspect gives one to each
             fail_on_error=True,  # after all samples were tried: the next call tries those again
             continue_on_fail=True,
             retry_attempts=1,

@@ -11,6 +11,7 @@ from personalign.report.findings import Findings
 from personalign.report.fronts import tradeoffs
 from personalign.report.harm import harm
 from personalign.report.layout import Group
+from personalign.report.lengths import lengths
 from personalign.report.outcomes import outcomes
 from personalign.report.reliability import reliability
 from personalign.report.scales import types
@@ -25,6 +26,7 @@ SECTIONS: Mapping[str, Callable[[Words, Findings], list[Group]]] = {
     "agreement": agreement,
     "reliability": reliability,
     "outcomes": outcomes,
+    "lengths": lengths,
     "harm": harm,
     "traits": traits,
     "tradeoffs": tradeoffs,

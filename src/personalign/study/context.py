@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,13 +35,17 @@ def context(
     """
     prompts: dict[str, dict[str, str]] = defaultdict(dict)
     replies: dict[str, dict[analysis.Arm, dict[str, str]]] = defaultdict(dict)
+    lengths: dict[str, dict[analysis.Arm, dict[str, tuple[int, float]]]] = defaultdict(dict)
     for said in _transcripts(folder):
         arm = analysis.Arm(persona=said.persona, condition=said.condition)
         prompts[said.task][said.sample] = "\n".join(m.content for m in said.prompt)
         replies[said.task].setdefault(arm, {})[said.sample] = said.reply
+        cut = math.nan if said.cut is None else float(said.cut)
+        lengths[said.task].setdefault(arm, {})[said.sample] = (said.tokens, cut)
     return analysis.Context(
         prompts=prompts,
         replies=replies,
+        lengths=lengths,
         profiles={name: p.system_prompt() for name, p in personas.items()},
         types={n: p.letters() for n, p in personas.items() if p.letters() in TYPES},
         strength=_strength(margins),

@@ -96,6 +96,7 @@ def _transcripts(study: Study, arm: Arm, drawn: Sequence[Generation]) -> list[Tr
             prompt=scene.prompt,
             reply=g.text,
             tokens=g.tokens,
+            cut=g.ended == "length",
             seed=g.seed,
         )
         for scene, g in zip(study.reply_scenes, drawn, strict=True)

@@ -1,0 +1,29 @@
+"""Lengths of replies, beside the outcomes that they may explain."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from personalign.analysis import Arm, Context
+from personalign.analysis.lengths import lengths
+
+ARM = Arm(persona="INFP", condition="adapter")
+
+
+def test_mean_tokens_and_the_share_that_was_cut() -> None:
+    said = {"a": (10, 1.0), "b": (20, 0.0), "c": (30, 0.0), "d": (40, 0.0)}
+    (found,) = lengths(Context(lengths={"safety": {ARM: said}}))
+    assert (found.task, found.arm) == ("safety", ARM)
+    assert found.tokens.value == 25
+    half = 3.18245 * math.sqrt(500 / 3 / 4)  # t of 3 degrees of freedom, deviation over root n
+    assert (found.tokens.low, found.tokens.high) == pytest.approx((25 - half, 25 + half), rel=1e-5)
+    assert (found.cut.value, found.cut.n, found.cut.method) == (0.25, 4, "Wilson")
+
+
+def test_where_no_reply_says_whether_it_was_cut_nothing_is_claimed() -> None:
+    said = {"a": (10, math.nan), "b": (20, math.nan)}
+    (found,) = lengths(Context(lengths={"safety": {ARM: said}}))
+    assert (found.cut.value, found.cut.n) == (None, 0)
+    assert found.tokens.value == 15
