@@ -22,6 +22,12 @@ def test_mean_tokens_and_the_share_that_was_cut() -> None:
     assert (found.cut.value, found.cut.n, found.cut.method) == (0.25, 4, "Wilson")
 
 
+def test_a_task_in_which_nobody_wrote_has_no_lengths() -> None:
+    chosen, written = {"a": (0, 0.0), "b": (0, 0.0)}, {"a": (0, 0.0), "b": (7, 0.0)}
+    context = Context(lengths={"social": {ARM: chosen}, "safety": {ARM: written}})
+    assert [(length.task, length.tokens.value) for length in lengths(context)] == [("safety", 3.5)]
+
+
 def test_where_no_reply_says_whether_it_was_cut_nothing_is_claimed() -> None:
     said = {"a": (10, math.nan), "b": (20, math.nan)}
     (found,) = lengths(Context(lengths={"safety": {ARM: said}}))

@@ -23,6 +23,8 @@ def lengths(context: Context, confidence: float = 0.95) -> Iterator[Length]:
     Replies are the units: intervals say how well the mean over such prompts is known.
     """
     for task, arms in context.lengths.items():
+        if not any(n for replies in arms.values() for n, _ in replies.values()):
+            continue  # a choice among answers that are given: nobody wrote
         for arm, replies in arms.items():
             tokens, cut = np.array(list(replies.values()), dtype=float).T
             yield Length(
