@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inspect_ai.model import GenerateConfig
+from inspect_ai.model import GenerateConfig, ModelOutput
 
 from mockmodel import run
 from personalign.evals.logs import rows, transcripts
@@ -53,6 +53,17 @@ def test_a_transcript_names_the_seed_that_its_reply_was_drawn_with(
     assert said.seed == (log.samples[0].output.metadata or {})["seed"] != 0
     log.samples[0].output.metadata = None  # as other providers leave it
     assert transcripts(log)[0].seed == 7
+
+
+def test_a_reply_says_whether_it_was_cut(tiny: LocalModel, few: str, tmp_path: Path) -> None:
+    log = run(TASKS["safety"](few), model(tiny, Arm()), tmp_path)
+    assert log.samples
+    output = log.samples[0].output
+    for reason, cut in (("max_tokens", True), ("model_length", True), ("stop", False)):
+        output.choices[0].stop_reason = reason
+        assert [said.cut for said in transcripts(log)] == [cut]
+    log.samples[0].output = ModelOutput()  # of no choices, as some providers answer
+    assert [(said.reply, said.cut) for said in transcripts(log)] == [("", None)]
 
 
 def test_a_text_that_was_only_scored_is_no_reply(tiny: LocalModel, tmp_path: Path) -> None:

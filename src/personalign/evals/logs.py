@@ -83,7 +83,7 @@ def transcripts(log: EvalLog) -> list[Transcript]:
             reply=s.output.completion,
             tokens=s.output.usage.output_tokens if s.output.usage else 0,
             seed=_seed(log, s),
-            cut=s.output.stop_reason in ("max_tokens", "model_length"),
+            cut=_cut(s),
             judged="\n".join(x.explanation for _, x in _scores(s) if x.explanation),
         )
         for s in log.samples or []
@@ -97,6 +97,12 @@ def _arm(log: EvalLog) -> tuple[str, Condition]:
     persona = given.get("persona") or ""
     condition = given.get("condition") or condition_of(persona, given.get("adapter"))
     return persona, condition if condition in get_args(Condition) else "base"
+
+
+def _cut(sample: EvalSample) -> bool | None:
+    """Whether the reply stopped at its limit; a provider may give none at all."""
+    choices = sample.output.choices
+    return choices[0].stop_reason in ("max_tokens", "model_length") if choices else None
 
 
 def _replied(sample: EvalSample) -> bool:
