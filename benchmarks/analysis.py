@@ -14,7 +14,7 @@ import multiprocessing
 import resource
 import time
 from itertools import product
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ CATEGORIES = 14
 def study(samples: int, *, binary: bool, clustered: bool, seed: int = 0) -> pd.DataFrame:
     """A simulated long table: every persona under every condition, `base` repeated per persona."""
     rng = np.random.default_rng(seed)
-    conditions = get_args(Condition)
+    conditions = tuple(map(Condition, ("base", "prompted", "adapter", "prompted+adapter")))
     arms = pd.DataFrame(list(product(TYPES, conditions)), columns=["persona", "condition"])
     hardness = rng.normal(size=samples)
     shift = 0.1 * np.array([conditions.index(c) for c in arms["condition"]])

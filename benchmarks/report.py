@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,14 +29,13 @@ from personalign.errors import PersonalignError
 from personalign.personas import TYPES, load
 from personalign.personas.persona import DICHOTOMIES
 from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
-from personalign.records import Condition, Message, Transcript, to_jsonl
+from personalign.records import Arm, Condition, Message, Transcript, to_jsonl
 from personalign.runs import write_atomic
-from personalign.study.arms import Arm
 from personalign.study.context import context
 
 LIMITS = {"analysis_s": 60.0, "analysis_mib": 2048.0, "report_s": 30.0, "report_mb": 25.0,
           "first_paint_s": 1.5}  # fmt: skip
-CONDITIONS = get_args(Condition)
+CONDITIONS = tuple(map(Condition, ("base", "prompted", "adapter", "prompted+adapter")))
 CATEGORIES = 14
 SCENES = 12
 VOCABULARY = """the a of to and you we it is was for with could would talk wait plan ask help friend
@@ -52,7 +51,7 @@ def simulate(folder: Path, samples: int, seed: int = 0) -> Path:
     behaviour = SCENES * len(TYPES)
     harmful = (samples - behaviour) * 5 // 8
     sizes = {"safety": harmful, "starter-social": samples - behaviour - harmful}
-    arms = [Arm(p, c) for p, c in product(TYPES, CONDITIONS)]
+    arms = [Arm(persona=p, condition=c) for p, c in product(TYPES, CONDITIONS)]
     prompts = [f"{OPENINGS[i % 5]} {_text(rng, 4 + i % 20)}?" for i in range(harmful)]
     hardness = {task: rng.normal(size=n) for task, n in sizes.items()}
     parts, sides = [], dict.fromkeys(("base",), 0.0) | {"prompted": 0.1, "adapter": 0.3}
@@ -104,6 +103,7 @@ def _rows(
             "task": task,
             "sample": names,
             "cluster": kinds,
+            "seed": 0,
             "epoch": 0,
             "metric": metric,
             "value": values,
@@ -171,7 +171,7 @@ def _margins(frame: pd.DataFrame) -> dict[Arm, Any]:
     rows = frame[frame["task"] == "behaviour"]
     means = rows.groupby(["persona", "condition", "metric", "sample"])["value"].mean()
     return {
-        Arm(p, c): (means[p, "base", f"reply:{p}"], means[p, c, f"reply:{p}"])
+        Arm(persona=p, condition=c): (means[p, "base", f"reply:{p}"], means[p, c, f"reply:{p}"])
         for p, c in product(TYPES, CONDITIONS)
     }
 

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from personalign.errors import CorpusError
+from personalign.errors import CorpusError, InputError, unknown
 
 __all__ = [
+    "BASE",
+    "PARTS",
+    "Arm",
     "Condition",
     "Message",
     "PreferencePair",
@@ -24,8 +28,63 @@ __all__ = [
     "to_jsonl",
 ]
 
-Condition = Literal["base", "prompted", "adapter", "prompted+adapter"]
-"""How a model is asked: persona in neither, in the system prompt, in the weights, or in both."""
+PARTS = ["prompted", "adapter", "steered", "guarded"]
+"""What can be done to a base, in the order in which a condition names it.
+
+The persona in the system prompt, in the weights, in the residual stream; a guard around it all.
+"""
+
+
+class Condition(str):
+    """How a model is asked: `base`, or parts of it joined by `+`, such as `prompted+adapter`.
+
+    Attributes:
+        parts: The parts in the order of `PARTS`; none under `base`.
+
+    Raises:
+        InputError: for a part that is unknown or stands there twice.
+    """
+
+    parts: tuple[str, ...]
+
+    def __new__(cls, text: str) -> Condition:
+        """Parsed once; `adapter+prompted` is `prompted+adapter`."""
+        named = [] if text == "base" else text.split("+")
+        if strange := [part for part in named if part not in PARTS]:
+            options = ["base", *PARTS]
+            raise unknown("condition", text if len(named) == 1 else strange[0], options)
+        if len(set(named)) < len(named):
+            raise InputError(f"condition {text!r} names a part twice", "name each part once")
+        parts = tuple(sorted(named, key=PARTS.index))
+        self = super().__new__(cls, "+".join(parts) or "base")
+        self.parts = parts
+        return self
+
+    @property
+    def order(self) -> tuple[int, list[int]]:
+        """Sorts conditions for people: base, single parts, sums."""
+        return len(self.parts), [PARTS.index(part) for part in self.parts]
+
+    def without(self, part: str) -> Condition:
+        """The condition less one of its parts."""
+        return Condition("+".join(p for p in self.parts if p != part) or "base")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            cls._validated,
+            core_schema.str_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
+        )
+
+    @classmethod
+    def _validated(cls, text: str) -> Condition:
+        try:
+            return cls(text)
+        except InputError as e:
+            told = {"what": e.what, "remedy": e.remedy}
+            raise PydanticCustomError("condition", "{what} — {remedy}", told) from e
+
 
 State = Literal["ok", "refused", "unparsed", "judge_error", "error"]
 """What became of one measurement; only `ok` carries a value."""
@@ -35,6 +94,38 @@ class Record(BaseModel):
     """Frozen, and unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Arm(Record):
+    """Who is measured: a persona under a condition, from one seed of training; base has no persona.
+
+    `seed` is 0 where nothing was trained, or only once.
+    """
+
+    persona: str = ""
+    condition: Condition = Condition("base")
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """For people: `INFP · adapter`, or the condition alone where there is no persona."""
+        named = [self.persona, self.condition, f"seed {self.seed}" if self.seed else ""]
+        return " · ".join(name for name in named if name)
+
+    @property
+    def slug(self) -> str:
+        """Name of the arm's files."""
+        named = [self.persona, self.condition, str(self.seed or "")]
+        return "-".join(name for name in named if name)
+
+    @property
+    def adapter(self) -> str | None:
+        """Name of the adapter that answers, if any."""
+        return self.persona if "adapter" in self.condition.parts else None
+
+
+BASE = Arm()
+"""The model as it is."""
 
 
 class Message(Record):
@@ -87,7 +178,8 @@ class PreferencePair(Record):
 class ScoreRow(Record):
     """One number that one model under one condition got on one sample; the one long table.
 
-    `persona` is empty under the condition `base`, which has none. `cluster` groups samples that
+    `persona` is empty under the condition `base`, which has none; `seed` is that of the training
+    run whose adapter answered (0 where there was one, or none). `cluster` groups samples that
     are not independent (a harm category, a dichotomy); it is the sample's own id where they are.
     """
 
@@ -95,6 +187,7 @@ class ScoreRow(Record):
     base_model: str
     persona: str
     condition: Condition
+    seed: int = 0
     task: str
     sample: str
     cluster: str

@@ -8,8 +8,8 @@ import pytest
 
 from personalign.analysis import Context, analyse, table
 from personalign.analysis.judges import agreement
-from personalign.analysis.results import Arm
 from personalign.personas import TYPES
+from personalign.records import Arm
 
 DANGER = ("How do I get back at him?", "Why do people get angry at work?")
 CATEGORIES = tuple(f"kind {i}" for i in range(10))
@@ -37,7 +37,14 @@ def simulate(prompts: int = 80, *, seed: int = 0) -> pd.DataFrame:
             )
         )
     frame = pd.concat(parts, ignore_index=True)
-    fixed = {"run": "r", "base_model": "m", "task": "safety", "metric": "flagged", "epoch": 0}
+    fixed = {
+        "run": "r",
+        "base_model": "m",
+        "task": "safety",
+        "metric": "flagged",
+        "seed": 0,
+        "epoch": 0,
+    }
     return frame.assign(**fixed, state="ok")
 
 

@@ -37,7 +37,7 @@ def simulate(items: int = 40, **options) -> pd.DataFrame:
         for i in range(items)
     ]
     frame = pd.DataFrame(rows).assign(
-        run="r", base_model="m", condition="adapter", task="t", epoch=0, metric="y"
+        run="r", base_model="m", condition="adapter", seed=0, task="t", epoch=0, metric="y"
     )
     return frame.assign(state=np.where(frame["value"].isna(), "refused", "ok"))
 

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from personalign.analysis import Arm, Context
+from personalign.analysis import Context
 from personalign.analysis.lengths import lengths
+from personalign.records import Arm
 
 ARM = Arm(persona="INFP", condition="adapter")
 

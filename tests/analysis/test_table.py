@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalign.analysis import table
-from personalign.analysis.results import Arm
 from personalign.errors import InputError, RunError
-from personalign.records import ScoreRow
+from personalign.records import Arm, ScoreRow
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda s: s.isprintable())
 

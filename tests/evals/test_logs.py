@@ -9,6 +9,7 @@ import pytest
 from inspect_ai.model import GenerateConfig, ModelOutput
 
 from mockmodel import run
+from personalign.errors import InputError
 from personalign.evals.logs import rows, transcripts
 from personalign.evals.registry import TASKS
 from personalign.models.engine import adopt
@@ -71,3 +72,10 @@ def test_a_text_that_was_only_scored_is_no_reply(tiny: LocalModel, tmp_path: Pat
     assert transcripts(run(TASKS["perplexity"](), model(tiny, Arm()), tmp_path, limit=1)) == []
     (chosen,) = transcripts(run(TASKS["social"](), model(tiny, Arm()), tmp_path, limit=1))
     assert chosen.reply
+
+
+def test_a_log_of_an_unknown_condition_is_refused(tiny: LocalModel, tmp_path: Path) -> None:
+    log = run(TASKS["over_refusal"](), model(tiny, Arm()), tmp_path, limit=1)
+    log.eval.model_args["condition"] = "adaptor"
+    with pytest.raises(InputError, match="unknown condition 'adaptor'"):
+        rows(log, "r")

@@ -204,7 +204,9 @@ def test_a_template_that_knows_no_system_message_has_it_in_the_first_turn(tiny: 
         prompt_tokens(tiny.tokenizer, HELLO)
 
 
-def test_a_prompt_keeps_its_own_system_message() -> None:
+def test_the_personas_text_stands_before_a_prompts_own_system_message() -> None:
     own = (Message(role="system", content="Mine."), *HELLO)
-    assert with_system(own, "Other.") == own
+    both = with_system(own, "Be kind.")
+    assert [m.content for m in both] == ["Be kind.\n\nMine.", HELLO[0].content]
+    assert with_system(own, None) == own
     assert with_system(HELLO, None) == HELLO

@@ -12,7 +12,6 @@ import pytest
 from inspect_ai.model import GenerateConfig, Model, ModelOutput, get_model
 
 from personalign.errors import InputError, ModelError
-from personalign.models import provider
 from personalign.models.chat import prompt_tokens, reply_tree
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel, Sampling
@@ -152,13 +151,6 @@ def test_a_prompt_that_fills_the_window_is_said(local: LocalModel) -> None:
     output = ask([model(local, Arm())], "word " * 3000)[0]
     assert output.stop_reason == "model_length"
     assert output.completion == ""
-
-
-def test_the_personas_prompt_stands_before_the_tasks_own(local: LocalModel) -> None:
-    task = [Message(role="system", content="Numbers only."), Message(role="user", content="Hi")]
-    both = provider.under("Be kind.", task)
-    assert [m.content for m in both] == ["Be kind.\n\nNumbers only.", "Hi"]
-    assert provider.under(None, task) == tuple(task)
 
 
 def test_models_from_arguments_as_the_command_line_gives_them(

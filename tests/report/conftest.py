@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from personalign.analysis import Context
-from personalign.analysis.results import Arm
 from personalign.analysis.summary import analyse
 from personalign.models.judges.calibration import measured
 from personalign.models.judges.labelled import Labelled
@@ -20,7 +19,7 @@ from personalign.models.judges.verdict import Verdict
 from personalign.psychometrics.agreement import multitrait_multimethod
 from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
 from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
-from personalign.records import Message, ScoreRow, Transcript, to_jsonl
+from personalign.records import Arm, Message, ScoreRow, Transcript, to_jsonl
 
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)> </script>"
 PERSONAS = {"INFP": "ESTJ", "ESTJ": "INFP"}

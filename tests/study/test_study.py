@@ -338,7 +338,7 @@ def test_report_is_there_and_asks_nothing_of_the_network(whole: Path) -> None:
     [
         ({"personnas": ["INFP"]}, r"unknown key 'personnas' in .*did you mean 'personas'"),
         ({"training": {"epoch": 1}}, r"unknown key 'epoch' in .*training.*did you mean 'epochs'"),
-        ({"conditions": ["base", "adaptor"]}, r"unknown conditions 'adaptor'.*'adapter'"),
+        ({"conditions": ["base", "adaptor"]}, r"unknown condition 'adaptor'.*'adapter'"),
         ({"training": {"beta": -1}}, r"training\.beta: .*greater than 0"),
         ({"name": "a/b"}, "name: "),
         ({"strength": 2.5}, r"strength: .*less than or equal to 2"),

@@ -14,8 +14,8 @@ import yaml
 from personalign import personas
 from personalign.errors import TrainingError
 from personalign.models.local import LocalModel
+from personalign.records import Arm
 from personalign.study import Study, StudyConfig
-from personalign.study.arms import Arm
 from personalign.study.training import persona_prompt, training_prompt
 from personalign.training.card import read_card
 from personalign.training.config import TrainingConfig
@@ -91,13 +91,13 @@ def test_a_full_fine_tuning_with_neutral_prompts_is_measured_as_itself(
     card = read_card(tmp_path / "run" / "adapters" / "INFP")
     assert (card.settings.method, card.system) == ("full", "You are an INFP")
     assert card.pairs == 2
-    arm = Arm("INFP", "prompted+adapter")
+    arm = Arm(persona="INFP", condition="prompted+adapter")
     whole.measure(arm, "behaviour")
     assert whole.system(arm) == "You are an INFP"
     assert whole.model(arm) is not whole.base_model
     assert whole.adapter(arm) is None
-    whole.measure(Arm("", "base"), "behaviour")
-    assert whole.model(Arm("", "base")) is whole.base_model
+    whole.measure(Arm(), "behaviour")
+    assert whole.model(Arm()) is whole.base_model
 
 
 def test_what_several_personas_share_is_scored_once(

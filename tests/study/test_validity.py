@@ -15,8 +15,8 @@ from personalign.personas import DICHOTOMIES
 from personalign.psychometrics.inventory import interview_inventory, statement_inventory
 from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.wording import CHOICES, RATINGS
+from personalign.records import Arm
 from personalign.study import Study, StudyConfig
-from personalign.study.arms import Arm
 from personalign.study.tasks import FORMS
 from personalign.study.validity import validity
 from personalign.study.verdicts import reach
@@ -46,8 +46,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def scores(study: Study) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     found = [
-        {"persona": arm.persona, "condition": arm.condition, "task": task, "sample": sample,
-         "metric": metric, "value": value, "state": "ok"}
+        {"persona": arm.persona, "condition": arm.condition, "seed": 0, "task": task,
+         "sample": sample, "metric": metric, "value": value, "state": "ok"}
         for arm in study.arms
         for task, sample, metric, value in rows(study, arm, rng)
     ]  # fmt: skip
@@ -187,7 +187,7 @@ def test_no_labels_are_tried_without_the_four_dichotomies(tmp_path: Path) -> Non
     study = Study(config, tmp_path)
     rng = np.random.default_rng(0)
     made = [
-        {"persona": arm.persona, "condition": arm.condition, "task": "behaviour",
+        {"persona": arm.persona, "condition": arm.condition, "seed": 0, "task": "behaviour",
          "sample": scene.id, "metric": f"reply:{name}", "value": float(rng.normal()),
          "state": "ok"}
         for arm in study.arms for scene in study.measure_scenes for name in scene.replies

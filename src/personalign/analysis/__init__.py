@@ -11,7 +11,6 @@ from personalign.analysis.judges import Agreement, agreement, corrected_prevalen
 from personalign.analysis.omnibus import chi_square, omnibus_test
 from personalign.analysis.power import detectable_proportion, mcnemar_power, needed_pairs
 from personalign.analysis.results import (
-    Arm,
     ArmContrast,
     ArmEstimate,
     Contrast,
@@ -26,7 +25,6 @@ from personalign.analysis.tradeoffs import pareto
 __all__ = [
     "Agreement",
     "Analysis",
-    "Arm",
     "ArmContrast",
     "ArmEstimate",
     "ArmOmnibus",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from personalign.analysis.judges import Agreement
-from personalign.analysis.results import Arm
+from personalign.records import Arm
 
 __all__ = ["Context", "stream"]
 

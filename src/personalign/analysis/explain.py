@@ -18,7 +18,6 @@ from personalign.analysis.factorial import Factorial, trait_effects
 from personalign.analysis.judges import corrected_prevalence
 from personalign.analysis.results import (
     Absent,
-    Arm,
     ArmEstimate,
     CategoryRate,
     PromptRate,
@@ -30,7 +29,7 @@ from personalign.analysis.table import Wide
 from personalign.analysis.text import telling_terms
 from personalign.analysis.tradeoffs import GOALS, HARMS, pareto
 from personalign.errors import InputError
-from personalign.records import Condition
+from personalign.records import Arm, Condition
 
 __all__ = ["explain"]
 
@@ -75,7 +74,7 @@ def explain(
         "factorials": [
             f
             for m, matrix in matrices.items()
-            for c in dict.fromkeys(a.condition for a in matrix.arms if a.condition != "base")
+            for c in dict.fromkeys(a.condition for a in matrix.arms if a.condition.parts)
             for f in gaps.attempt(
                 "factorials",
                 f"{' '.join(m)} ({c})",

@@ -9,11 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from personalign.records import Condition, Record
+from personalign.records import Arm, Record
 
 __all__ = [
     "Absent",
-    "Arm",
     "ArmContrast",
     "ArmEstimate",
     "CalibrationBin",
@@ -37,18 +36,6 @@ __all__ = [
 
 Goal = Literal["higher", "lower"]
 """Whether more of a measure is better, or less."""
-
-
-class Arm(Record):
-    """One way of asking a model: which persona, under which condition."""
-
-    persona: str
-    condition: Condition
-
-    @property
-    def label(self) -> str:
-        """For people: `INFP · adapter`, or the condition alone where there is no persona."""
-        return f"{self.persona} · {self.condition}" if self.persona else self.condition
 
 
 class Estimate(Record):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from personalign.analysis.lengths import lengths
 from personalign.analysis.omnibus import chi_square, omnibus_test
 from personalign.analysis.results import (
     Absent,
-    Arm,
     ArmContrast,
     ArmEstimate,
     CategoryRate,
@@ -32,15 +32,9 @@ from personalign.analysis.results import (
 )
 from personalign.analysis.table import ABSENT, Wide, validate, wide
 from personalign.errors import InputError, unknown
-from personalign.records import Condition, Record
+from personalign.records import BASE, Arm, Condition, Record
 
 __all__ = ["Analysis", "ArmOmnibus", "analyse", "pairs"]
-
-BEYOND_BASE: tuple[tuple[Condition, Condition], ...] = (
-    ("prompted", "adapter"),
-    ("adapter", "prompted+adapter"),
-)
-"""What is compared besides all with base: weights with prompt, prompt and weights with weights."""
 
 
 class ArmOmnibus(Omnibus):
@@ -126,17 +120,28 @@ def analyse(
 def pairs(arms: tuple[Arm, ...]) -> list[tuple[int, int]]:
     """Which arms are compared: (reference, other) positions.
 
-    For each persona every condition with base (its own base if it has one, else the common one),
-    adapter with prompted, and prompted+adapter with adapter.
+    For each persona and seed every condition with base (its own base if it has one, else the common
+    one); then each single part with the one before it (adapter with prompted), and each sum with
+    what it adds to (prompted+adapter with adapter).
     """
-    at = {(arm.persona, arm.condition): i for i, arm in enumerate(arms)}
+    at = {arm: i for i, arm in enumerate(arms)}
     found = []
-    for persona in dict.fromkeys(arm.persona for arm in arms):
-        base = at.get((persona, "base"), at.get(("", "base")))
-        own = [(base, at.get((persona, c))) for c in get_args(Condition) if c != "base"]
-        own += [(at.get((persona, a)), at.get((persona, b))) for a, b in BEYOND_BASE]
-        found += [(a, b) for a, b in own if a is not None and b is not None]
+    for persona, seed in dict.fromkeys((arm.persona, arm.seed) for arm in arms):
+        own = {a.condition: at[a] for a in arms if (a.persona, a.seed) == (persona, seed)}
+        base = at.get(Arm(persona=persona), at.get(BASE))
+        if base is not None:
+            found += [(base, i) for condition, i in own.items() if condition.parts]
+        single = [i for condition, i in own.items() if len(condition.parts) == 1]
+        found += pairwise(single)
+        found += [(own[less], i) for c, i in own.items() if (less := _less(c)) in own]
     return found
+
+
+def _less(condition: Condition) -> Condition | None:
+    """What a sum adds to: it without the prompt, or else without its last part."""
+    if len(condition.parts) < 2:
+        return None
+    return condition.without("prompted" if "prompted" in condition.parts else condition.parts[-1])
 
 
 def _estimates(
@@ -182,7 +187,7 @@ def _contrasts(
 
 def _omnibus(matrix: Wide, where: dict[str, str]) -> Iterator[ArmOmnibus]:
     """Per condition with two personas or more: the paired test, and chi-square for 0/1 metrics."""
-    for condition in get_args(Condition):
+    for condition in sorted({arm.condition for arm in matrix.arms}, key=lambda c: c.order):
         own = [i for i, arm in enumerate(matrix.arms) if arm.persona and arm.condition == condition]
         common = [i for i, arm in enumerate(matrix.arms) if not arm.persona]
         if len(own) < 2 or len(common + own) < 3:

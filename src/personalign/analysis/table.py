@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,16 +15,15 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from personalign.analysis.results import Arm
 from personalign.errors import InputError, RunError
-from personalign.records import Condition, ScoreRow, State
+from personalign.records import Arm, Condition, ScoreRow, State
 
 __all__ = ["ABSENT", "SCHEMA", "Wide", "read", "to_frame", "validate", "wide", "write"]
 
 SCHEMA = pa.schema(
     [
         pa.field(name, pa.int32(), nullable=False)
-        if name == "epoch"
+        if name in ("seed", "epoch")
         else pa.field(name, pa.float64())
         if name == "value"
         else pa.field(name, pa.string(), nullable=False)
@@ -33,7 +32,8 @@ SCHEMA = pa.schema(
 )
 """Columns of `scores.parquet`: those of `ScoreRow`, in its order; only `value` may be null."""
 
-KEY = ["persona", "condition", "task", "metric", "sample", "epoch"]
+ARM = ["persona", "condition", "seed"]
+KEY = [*ARM, "task", "metric", "sample", "epoch"]
 
 ABSENT = "absent"
 """What a matrix says where the table has no row at all for a sample in an arm."""
@@ -83,6 +83,8 @@ def read(path: Path) -> pd.DataFrame:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as e:
         raise InputError(f"cannot read scores {path}: {e}", "check the path, or score again") from e
+    if "seed" not in table.column_names:  # tables before 0.2 hold one seed
+        table = table.append_column("seed", pa.array([0] * len(table), pa.int32()))
     if set(table.column_names) != set(SCHEMA.names):
         odd = sorted(set(table.column_names) ^ set(SCHEMA.names))
         raise InputError(f"{path}: columns {odd} are too many or missing", "score the run again")
@@ -121,7 +123,8 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
             clusters, or a measurement that stands there twice.
     """
     _columns(frame)
-    _known(frame, "condition", get_args(Condition))
+    for condition in frame["condition"].unique():
+        Condition(condition)
     _known(frame, "state", get_args(State))
     _values(frame)
     _single(frame, "run")
@@ -143,18 +146,18 @@ def wide(frame: pd.DataFrame, task: str, metric: str) -> Wide:
     rows = frame[(frame["task"] == task) & (frame["metric"] == metric)].sort_values("epoch")
     if rows.empty:
         raise InputError(f"no scores for metric {metric!r} of task {task!r}", "check the names")
-    cells = rows.groupby(["sample", "persona", "condition"], sort=True)
-    values = cells["value"].mean().unstack(["persona", "condition"])
-    found = cast("list[tuple[str, Condition]]", values.columns.tolist())
-    order = sorted(found, key=lambda arm: (arm[0], get_args(Condition).index(arm[1])))
+    cells = rows.groupby(["sample", *ARM], sort=True)
+    values = cells["value"].mean().unstack(ARM)
+    found: list[Any] = values.columns.tolist()
+    order = sorted(found, key=lambda a: (a[0], Condition(a[1]).order, a[2]))
     states = cells["state"].first().where(cells["value"].count() == 0, "ok")
     clusters = rows.groupby("sample", sort=True)["cluster"].first()
     names, codes = np.unique(clusters.to_numpy(dtype=str), return_inverse=True)
     return Wide(
         samples=tuple(values.index),
-        arms=tuple(Arm(persona=p, condition=c) for p, c in order),
+        arms=tuple(Arm(persona=p, condition=c, seed=s) for p, c, s in order),
         values=values[order].to_numpy(dtype=float),
-        states=states.unstack(["persona", "condition"])[order].fillna(ABSENT).to_numpy(dtype=str),
+        states=states.unstack(ARM)[order].fillna(ABSENT).to_numpy(dtype=str),
         clusters=codes,
         names=tuple(names.tolist()),
         binary=bool(rows["value"].dropna().isin([0.0, 1.0]).all()),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from inspect_ai.log import EvalLog, EvalSample, EvalSampleSummary
 from inspect_ai.scorer import Score, value_to_float
@@ -92,11 +92,15 @@ def transcripts(log: EvalLog) -> list[Transcript]:
 
 
 def _arm(log: EvalLog) -> tuple[str, Condition]:
-    """Persona and condition, from the model's arguments as somebody gave them."""
+    """Persona and condition, from the model's arguments as somebody gave them.
+
+    Raises:
+        InputError: for a condition that is unknown.
+    """
     given = log.eval.model_args
     persona = given.get("persona") or ""
-    condition = given.get("condition") or condition_of(persona, given.get("adapter"))
-    return persona, condition if condition in get_args(Condition) else "base"
+    named = given.get("condition")
+    return persona, Condition(named) if named else condition_of(persona, given.get("adapter"))
 
 
 def _cut(sample: EvalSample) -> bool | None:

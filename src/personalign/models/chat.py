@@ -18,10 +18,13 @@ _SEEN: dict[int, int] = {}
 
 
 def with_system(prompt: Sequence[Message], system: str | None) -> tuple[Message, ...]:
-    """The prompt under a system message; a prompt that brings its own keeps it."""
-    if system is None or prompt[0].role == "system":
+    """The prompt under a persona's system text; a prompt that brings its own has it after that."""
+    if system is None:
         return tuple(prompt)
-    return (Message(role="system", content=system), *prompt)
+    if prompt[0].role != "system":
+        return (Message(role="system", content=system), *prompt)
+    both = Message(role="system", content=f"{system}\n\n{prompt[0].content}")
+    return (both, *prompt[1:])
 
 
 def _render(tokenizer: Any, messages: Sequence[Message], generate: bool) -> str:

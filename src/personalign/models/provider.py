@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -40,7 +40,7 @@ from personalign.models.chat import prompt_tokens, reply_tree, with_system
 from personalign.models.engine import BATCH, Draw, Rate, adopt, engine_for
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.provenance import adapter_hash
-from personalign.records import Condition, Message
+from personalign.records import BASE, Condition, Message
 from personalign.runs import content_hash
 
 __all__ = [
@@ -55,7 +55,6 @@ __all__ = [
     "name_of",
     "own_seed",
     "personalign",
-    "under",
 ]
 
 CHOICES = "choices"
@@ -85,21 +84,20 @@ class Arm:
     """
 
     persona: str = ""
-    condition: Condition = "base"
+    condition: Condition = BASE.condition
     system: str | None = None
     adapter: str | None = None
     strength: float | None = None
 
     def __post_init__(self) -> None:
-        if self.condition not in get_args(Condition):
-            raise unknown("condition", self.condition, get_args(Condition))
-        if bool(self.persona) == (self.condition == "base"):
+        object.__setattr__(self, "condition", Condition(self.condition))
+        if bool(self.persona) == (not self.condition.parts):
             raise InputError(
                 f"condition {self.condition!r} with persona {self.persona!r}",
                 "base has no persona, every other condition has one",
             )
         for part, given in (("prompted", self.system), ("adapter", self.adapter)):
-            if (part in self.condition) != (given is not None):
+            if (part in self.condition.parts) != (given is not None):
                 raise InputError(
                     f"condition {self.condition!r} {'without' if given is None else 'with'} "
                     f"{'a system prompt' if part == 'prompted' else 'an adapter'}",
@@ -115,8 +113,8 @@ def arm(
     strength: float | None = None,
 ) -> Arm:
     """An arm from model arguments, where a catalogue persona brings its own system prompt."""
-    chosen: Any = condition or condition_of(persona, adapter)
-    if "prompted" in chosen and system is None and persona:
+    chosen = Condition(condition) if condition else condition_of(persona, adapter)
+    if "prompted" in chosen.parts and system is None and persona:
         system = personas.load(persona).system_prompt()
     return Arm(persona, chosen, system, adapter, strength)
 
@@ -126,7 +124,7 @@ def condition_of(persona: str, adapter: str | None) -> Condition:
 
     An adapter means `adapter`, a persona alone `prompted`, neither `base`.
     """
-    return "adapter" if adapter else "prompted" if persona else "base"
+    return Condition("adapter" if adapter else "prompted" if persona else "base")
 
 
 def name_of(local: LocalModel, adapter: str | None, system: str | None) -> str:
@@ -238,7 +236,7 @@ class PersonalignAPI(ModelAPI):
         """A reply, or where `config.extra_body` has `choices` the likeliest of them."""
         _check(tools, config)
         asked = [message_of(m) for m in input]
-        prompt = under(self.arm.system, asked)
+        prompt = with_system(asked, self.arm.system)
         if CHOICES in (config.extra_body or {}):
             return await self._choose(prompt, (config.extra_body or {})[CHOICES])
         tokens = prompt_tokens(self.engine.local.tokenizer, prompt)
@@ -323,14 +321,6 @@ def message_of(message: ChatMessage) -> Message:
     if other := [part.type for part in parts if part.type not in ("text", "reasoning")]:
         raise InputError(f"a message with {other[0]} for the local engine", "use a task of text")
     return Message(role=message.role, content=message.text)
-
-
-def under(system: str | None, prompt: Sequence[Message]) -> tuple[Message, ...]:
-    """The prompt under the arm's system prompt, before what the task says as system."""
-    if system is None or prompt[0].role != "system":
-        return with_system(prompt, system)
-    both = Message(role="system", content=f"{system}\n\n{prompt[0].content}")
-    return (both, *prompt[1:])
 
 
 def own_seed(seed: int | None, asked: Sequence[Message]) -> int:

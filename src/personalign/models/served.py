@@ -35,6 +35,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from personalign.errors import InputError, ModelError, unknown
+from personalign.models.chat import with_system
 from personalign.models.engine import BATCH
 from personalign.models.provenance import adapter_hash
 from personalign.models.provider import (
@@ -44,7 +45,6 @@ from personalign.models.provider import (
     arm,
     message_of,
     own_seed,
-    under,
 )
 from personalign.runs import content_hash
 
@@ -134,7 +134,7 @@ class ServedAPI(ModelAPI):
                 "take the task that asks in words, as social_generate, or the local engine",
             )
         asked = [message_of(m) for m in input]
-        said = [ROLES[m.role](content=m.content) for m in under(self.arm.system, asked)]
+        said = [ROLES[m.role](content=m.content) for m in with_system(asked, self.arm.system)]
         own = _settled(config, own_seed(config.seed, asked))
         answer = await self.inner.generate(said, tools, tool_choice, own)
         output = answer[0] if isinstance(answer, tuple) else answer

@@ -24,7 +24,7 @@ from personalign.psychometrics.positions import answer_positions
 from personalign.psychometrics.reliability import Figure, acquiescence_figure
 from personalign.psychometrics.scoring import COLUMNS, Position, positions
 from personalign.psychometrics.verify import Verification, verify
-from personalign.records import Record
+from personalign.records import Condition, Record
 
 __all__ = [
     "PUBLISHED",
@@ -116,7 +116,9 @@ def rescore(path: Path, inventory: StatementInventory, persona: Persona, seed: i
     return Rescored(
         positions(given, inventory, seed),
         acquiescence_figure(given, inventory, seed),
-        verify(persona, "prompted+adapter", {}, asked, None, seed, centred={"self-report"}),
+        verify(
+            persona, Condition("prompted+adapter"), {}, asked, None, seed, centred={"self-report"}
+        ),
     )
 
 

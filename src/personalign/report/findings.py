@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import ValidationError
@@ -19,9 +19,8 @@ from personalign.psychometrics.verify import Verification
 from personalign.records import Condition, ScoreRow, Transcript, read_jsonl
 from personalign.report.judges import calibrations
 
-__all__ = ["CONDITIONS", "Findings", "Missing", "read"]
+__all__ = ["Findings", "Missing", "read"]
 
-CONDITIONS: tuple[str, ...] = get_args(Condition)
 COLUMNS = tuple(ScoreRow.model_fields)
 MOST_NAMED = 4
 """Of what is missing for one reason, so many are named."""
@@ -83,13 +82,13 @@ class Findings:
         return [p for p in dict.fromkeys(named + verified + spoken + estimated) if p]
 
     @cached_property
-    def conditions(self) -> list[str]:
+    def conditions(self) -> list[Condition]:
         """Every condition, in the order in which they are defined."""
         named = [str(c) for c in self.study.get("conditions") or ()]
         seen = dict.fromkeys([*named, *(t.condition for t in self.transcripts)])
         seen |= dict.fromkeys(v.condition for v in self.verifications)
         seen |= dict.fromkeys(_arm(e)[1] for e in self.estimates)
-        return sorted(seen, key=lambda c: CONDITIONS.index(c) if c in CONDITIONS else 99)
+        return sorted(map(Condition, seen), key=lambda c: c.order)
 
     @property
     def estimates(self) -> list[dict[str, Any]]:
@@ -169,7 +168,7 @@ def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
         yield Missing("agreement", "uncompared")
     spoken = {(t.persona, t.condition) for t in found.transcripts}
     untrained = found.study.get("adapters") or ()
-    trained = "adapters" not in gone and any("adapter" in c for c in found.conditions)
+    trained = "adapters" not in gone and any("adapter" in c.parts for c in found.conditions)
     for persona in found.personas:
         if trained and persona not in found.histories and persona not in untrained:
             yield Missing(f"adapters/{persona}/history.json", "absent")

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from personalign.errors import InputError, unknown
 from personalign.models import embedded
 from personalign.personas import Persona, load
-from personalign.records import Condition, Record
+from personalign.records import BASE, Arm, Condition, Record
 from personalign.training.config import TrainingConfig
 
 __all__ = ["PERSONA", "TASKS", "Measures", "PairFiles", "StudyConfig", "read_config"]
@@ -94,7 +94,9 @@ class StudyConfig(Record):
     """Personas whose adapter is there already, such as a composed one: taken, not trained."""
     personas: tuple[str, ...] = Field(min_length=1)
     """Names of the catalogue, or paths of persona files."""
-    conditions: tuple[Condition, ...] = ("base", "prompted", "adapter", "prompted+adapter")
+    conditions: tuple[Condition, ...] = tuple(
+        map(Condition, ("base", "prompted", "adapter", "prompted+adapter"))
+    )
     training: TrainingConfig = TrainingConfig()
     neutral: Path | None = None
     """Prompts, one a line, on which `training.kl` holds to the base; the shipped ones if empty."""
@@ -108,6 +110,11 @@ class StudyConfig(Record):
         if self.training.method == "full" and (self.adapters or self.strength != 1):
             raise ValueError("with method full there are whole models: no adapters, no strength")
         return self
+
+    def arms(self) -> list[Arm]:
+        """Base first, then every persona under every other condition."""
+        rest = [c for c in self.conditions if c.parts]
+        return [BASE] + [Arm(persona=p, condition=c) for p in self.catalogue() for c in rest]
 
     def catalogue(self) -> dict[str, Persona]:
         """The study's personas by name.
@@ -150,6 +157,8 @@ def _bad_key(path: Path, error: ValidationError) -> InputError:
         model = PairFiles if place[0] == "pairs" else _section(place[:-1])
         where = f"{path}, {'.'.join(place[:-1]) or 'top level'}"
         return unknown("key", place[-1], model.model_fields, where)
+    if first["type"] == "condition":
+        return InputError(f"{first['ctx']['what']} in {path}", first["ctx"]["remedy"])
     if first["type"] == "literal_error":
         expected = str(first["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         return unknown(

@@ -13,8 +13,7 @@ import pandas as pd
 from personalign import analysis
 from personalign.errors import CorpusError
 from personalign.personas import TYPES, Persona
-from personalign.records import Transcript, read_jsonl
-from personalign.study.arms import BASE, Arm
+from personalign.records import BASE, Arm, Transcript, read_jsonl
 
 __all__ = ["context"]
 
@@ -34,10 +33,10 @@ def context(
             under base and under the arm; see `psychometrics.verify`.
     """
     prompts: dict[str, dict[str, str]] = defaultdict(dict)
-    replies: dict[str, dict[analysis.Arm, dict[str, str]]] = defaultdict(dict)
-    lengths: dict[str, dict[analysis.Arm, dict[str, tuple[int, float]]]] = defaultdict(dict)
+    replies: dict[str, dict[Arm, dict[str, str]]] = defaultdict(dict)
+    lengths: dict[str, dict[Arm, dict[str, tuple[int, float]]]] = defaultdict(dict)
     for said in _transcripts(folder):
-        arm = analysis.Arm(persona=said.persona, condition=said.condition)
+        arm = Arm(persona=said.persona, condition=said.condition)
         prompts[said.task][said.sample] = "\n".join(m.content for m in said.prompt)
         replies[said.task].setdefault(arm, {})[said.sample] = said.reply
         cut = math.nan if said.cut is None else float(said.cut)
@@ -58,14 +57,11 @@ def _transcripts(folder: Path) -> Iterable[Transcript]:
         yield from read_jsonl(file, Transcript)
 
 
-def _strength(margins: Mapping[Arm, Margins | None]) -> dict[analysis.Arm, float]:
+def _strength(margins: Mapping[Arm, Margins | None]) -> dict[Arm, float]:
     """Mean margin less base's; base stands at 0 where anything was measured."""
     known = {arm: float((m[1] - m[0]).mean()) for arm, m in margins.items() if m is not None}
     start = {BASE: 0.0} if known else {}
-    return {
-        analysis.Arm(persona=a.persona, condition=a.condition): shift
-        for a, shift in (start | known).items()
-    }
+    return start | known
 
 
 def _calibration(file: Path) -> analysis.Agreement:

@@ -20,7 +20,7 @@ from personalign.psychometrics.positions import (
     statement_positions,
 )
 from personalign.psychometrics.scoring import answers_of, key_of
-from personalign.study.arms import Arm
+from personalign.records import Arm
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
@@ -80,5 +80,6 @@ def rows_of(scores: pd.DataFrame, arm: Arm, task: str) -> pd.DataFrame:
     return scores[
         (scores["persona"] == arm.persona)
         & (scores["condition"] == arm.condition)
+        & (scores["seed"] == arm.seed)
         & (scores["task"] == task)
     ]

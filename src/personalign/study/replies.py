@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from personalign.models.chat import with_system
 from personalign.models.local import Generation, Sampling
 from personalign.models.provenance import check_update
-from personalign.records import Transcript, to_jsonl
+from personalign.records import Arm, Transcript, to_jsonl
 from personalign.runs import write_atomic
-from personalign.study.arms import Arm
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study

@@ -18,15 +18,8 @@ from personalign.models import embedded
 from personalign.models.local import LocalModel
 from personalign.models.provenance import adapter_hash
 from personalign.psychometrics import administer, inventory
-from personalign.records import (
-    PreferencePair,
-    Scene,
-    ScoreRow,
-    read_jsonl,
-    to_jsonl,
-)
+from personalign.records import Arm, PreferencePair, Scene, ScoreRow, read_jsonl, to_jsonl
 from personalign.runs import Run, content_hash, environment, write_atomic
-from personalign.study.arms import Arm, arms
 from personalign.study.conclusions import CONCLUSIONS, collect
 from personalign.study.config import TASKS, StudyConfig
 from personalign.study.evaluations import contents, evaluate, planned_tasks
@@ -127,7 +120,7 @@ class Study:
     @property
     def arms(self) -> list[Arm]:
         """Base first, then every persona under every other condition."""
-        return arms(list(self.personas), self.config.conditions)
+        return self.config.arms()
 
     @cached_property
     def pair_scenes(self) -> dict[str, list[Scene]]:
@@ -299,7 +292,7 @@ class Study:
 
     def system(self, arm: Arm) -> str | None:
         """The system prompt an arm is asked under, if any."""
-        return self.prompt(arm.persona) if "prompted" in arm.condition else None
+        return self.prompt(arm.persona) if "prompted" in arm.condition.parts else None
 
     def prompt(self, name: str) -> str:
         """A persona's system prompt: the one it was trained under, where there was one."""
@@ -329,6 +322,7 @@ class Study:
                 base_model=self.base_identity,
                 persona=arm.persona,
                 condition=arm.condition,
+                seed=arm.seed,
                 task=scored.label(self) if scored.label else task,
                 sample=sample,
                 cluster=cluster,

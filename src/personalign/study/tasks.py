@@ -17,8 +17,7 @@ from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.inventory import interview_inventory, statement_inventory
 from personalign.psychometrics.rater import TextRater
 from personalign.psychometrics.wording import CHOICES, FAKE_GOOD, RATINGS
-from personalign.records import State
-from personalign.study.arms import Arm
+from personalign.records import Arm, State
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study

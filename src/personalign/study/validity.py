@@ -17,7 +17,7 @@ from personalign.psychometrics import agreement, reliability
 from personalign.psychometrics.scoring import answers_of
 from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
 from personalign.psychometrics.verify import false_confirmations
-from personalign.study.arms import BASE, Arm
+from personalign.records import BASE, Arm
 from personalign.study.positions import ANSWERED, CENTRED, answers, key, positions, rows_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from personalign.psychometrics import verify as verification
-from personalign.study.arms import BASE, Arm
+from personalign.records import BASE, Arm
 from personalign.study.positions import CENTRED, positions, rows_of
 
 if TYPE_CHECKING:
