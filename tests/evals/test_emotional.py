@@ -245,6 +245,45 @@ def test_random_answers_score_about_0(shared_data: Path) -> None:
     assert abs(sum(v2) / len(v2)) < 8
 
 
+def test_items_about_one_dialogue_are_one_cluster() -> None:
+    """One dialogue cut after two lines and after three, and another that a hermit opens."""
+    ask = "Rate the feelings in this dialogue:\n\n{}\n[End]\n\nIn the end she feels\nAnger: <score>"
+    lines = ["Ana: You are late.", "Bo: It rained.", "Ana: Again?"]
+    texts = ["\n".join(lines[:2]), "\n".join(lines), "Hermit: You are late.\nBo: It rained."]
+    items = [
+        emotional.EmotionalItem(
+            id=f"i{k}",
+            prompt=ask.format(t),
+            sum_to_ten=answer(1, 0, 0, 9),
+            full_scale=answer(1, 0, 0, 9),
+        )
+        for k, t in enumerate(texts)
+    ]
+    assert emotional.dialogues(items) == ["i0", "i0", "i2"]
+    shipped = emotional.read()
+    assert emotional.dialogues(shipped) == [i.id for i in shipped]
+
+
+@pytest.mark.parametrize(("version", "count"), [(1, 27), (2, 50)])
+def test_the_benchmarks_items_are_its_dialogues(
+    shared_data: Path, version: int, count: int
+) -> None:
+    """Within a cluster each dialogue begins with the next shorter one; no two clusters do so."""
+    items = emotional.read(str(shared_data / "eq_bench"), version)  # type: ignore[arg-type]
+    clusters = emotional.dialogues(items)
+    assert len(set(clusters)) == count
+    said = {
+        i.id: i.prompt.partition("dialogue:")[2].partition("[End dialogue]")[0].strip()
+        for i in items
+    }
+    for a, x in zip(items, clusters, strict=True):
+        for b, y in zip(items, clusters, strict=True):
+            begins = said[b.id].startswith(said[a.id]) or said[a.id].startswith(said[b.id])
+            assert begins == (x == y)
+    task = emotional.eq_bench(str(shared_data / "eq_bench"), version)  # type: ignore[arg-type]
+    assert [s.metadata["cluster"] for s in task.dataset if s.metadata] == clusters
+
+
 def test_a_part_of_the_benchmark_does_not_bear_its_name() -> None:
     assert emotional.task_name("data/mine.json", 60) == "eq-bench-v1"
     assert emotional.task_name("data/mine.json", 59) == "mine"

@@ -49,6 +49,7 @@ __all__ = [
     "METRICS",
     "STARTER",
     "EmotionalItem",
+    "dialogues",
     "eq_bench",
     "final_score",
     "parse",
@@ -83,6 +84,9 @@ ONE_NUMBER = re.compile(
     re.I,
 )
 """A score, perhaps `/10` or `out of 10`; not one below zero, and none of several numbers."""
+
+SPOKEN = re.compile(r"^[ \t]*[^\W\d_][^:\n]{0,60}:[ \t]+\S.*$", re.M)
+"""A line of a dialogue: who speaks, a colon, and what is said."""
 
 PROMPT = """Read this conversation.
 
@@ -213,6 +217,22 @@ def _item(name: str, row: Mapping[str, Any]) -> EmotionalItem:
     )
 
 
+def dialogues(items: Sequence[EmotionalItem]) -> list[str]:
+    """The dialogue that each item asks about, by the name of the first item that asks about it.
+
+    EQ-Bench cuts one dialogue at several points, each an item: they open with the same words and
+    are no independent samples. An item without a line that is spoken is a dialogue of its own.
+    """
+    first: dict[str, str] = {}
+    return [first.setdefault(_opening(item.prompt) or item.id, item.id) for item in items]
+
+
+def _opening(prompt: str) -> str | None:
+    """The first line that somebody says in a prompt, its white space evened out."""
+    found = SPOKEN.search(prompt)
+    return " ".join(found[0].split()) if found else None
+
+
 def parse(reply: str, emotions: Sequence[str]) -> dict[str, dict[str, float] | None]:
     """Pass (`first`, `revised`) → emotion → score, or None where a pass cannot be read.
 
@@ -332,8 +352,12 @@ def eq_bench(
     return Task(
         name=task_name(source, len(items)),
         dataset=[
-            Sample(id=item.id, input=item.prompt, metadata={"item": item.model_dump()})
-            for item in items
+            Sample(
+                id=item.id,
+                input=item.prompt,
+                metadata={"item": item.model_dump(), "cluster": dialogue},
+            )
+            for item, dialogue in zip(items, dialogues(items), strict=True)
         ],
         solver=generate(),
         scorer=eq_score(),
