@@ -24,6 +24,7 @@ from torch import Tensor
 from personalign.corpus.scenes import load as load_scenes
 from personalign.corpus.scenes import select
 from personalign.models.local import LocalModel
+from personalign.models.respondent import Respondent, respondent
 from personalign.models.trees import Tree
 from personalign.personas import load
 from personalign.psychometrics import letters, likert
@@ -100,10 +101,8 @@ def sizes(local: LocalModel) -> tuple[int, int]:
     return linear, local.model.get_output_embeddings().weight.numel()
 
 
-def measures(
-    scenes: int, items: int, forms: int, system: str | None, adapter: str | None
-) -> dict[str, Callable[[LocalModel], list[Any]]]:
-    """Name → what asks it of a model."""
+def measures(scenes: int, items: int, forms: int) -> dict[str, Callable[[Respondent], list[Any]]]:
+    """Name → what asks it."""
     situations = select(load_scenes("starter/mbti"), "measure", scenes)
     pairs, sentences = pair_inventory(), statement_inventory()
     pairs = pairs.model_copy(update={"items": pairs.items[:: len(pairs.items) // items]})
@@ -111,14 +110,10 @@ def measures(
         update={"items": sentences.items[:: len(sentences.items) // items]}
     )
     return {
-        "behaviour": lambda local: list(behaviour(local, situations, system, adapter)),
-        "statements": lambda local: list(statements(local, pairs, system, adapter)),
-        "ratings": lambda local: list(
-            likert.expected(local, sentences, system, adapter, RATINGS[:forms])
-        ),
-        "letters": lambda local: list(
-            letters.letters(local, pairs, system, adapter, CHOICES[:forms])
-        ),
+        "behaviour": lambda who: list(behaviour(who, situations)),
+        "statements": lambda who: list(statements(who, pairs)),
+        "ratings": lambda who: list(likert.expected(who, sentences, RATINGS[:forms])),
+        "letters": lambda who: list(letters.letters(who, pairs, CHOICES[:forms])),
     }
 
 
@@ -141,15 +136,15 @@ def main() -> None:
     if args.adapter:
         local.add_adapter(ADAPTER, args.adapter)
     system = load(args.persona).system_prompt() if args.persona else None
-    how = args.forms, system, ADAPTER if args.adapter else None
+    adapter = ADAPTER if args.adapter else None
     one = OneByOne(local.model, local.tokenizer, local.identity, local.adapters)
-    few = measures(args.alone, 4 * args.alone, *how) if args.alone else {}
+    few = measures(args.alone, 4 * args.alone, args.forms) if args.alone else {}
     counter, result = Counter(local), {}
-    for name, ask in measures(args.scenes, args.items, *how).items():
+    for name, ask in measures(args.scenes, args.items, args.forms).items():
         ask_few = few.get(name)
         counter.tokens = counter.predicting = 0
         began = time.perf_counter()
-        rows = ask(local)
+        rows = ask(respondent(local, system, adapter))
         seconds = time.perf_counter() - began
         work = 2 * (counter.tokens * linear + counter.predicting * head)
         result[name] = {
@@ -160,7 +155,7 @@ def main() -> None:
         }
         if ask_few:
             began = time.perf_counter()
-            few_rows = ask_few(one)
+            few_rows = ask_few(respondent(one, system, adapter))
             spent = time.perf_counter() - began
             known = {row[:2]: row[2] for row in rows}
             result[name] |= {

@@ -51,13 +51,16 @@ def measured(args: argparse.Namespace, folder: Path) -> tuple[float, list[float]
     """Seconds of what is shared, and of each adapter's own."""
     from generate import save_adapters
     from personalign.evals import social
+    from personalign.models.engine import adopt
     from personalign.models.local import LocalModel
+    from personalign.models.respondent import LocalRespondent
 
     local = LocalModel.load(args.base, args.dtype)
     with timed() as making:
         adapters = save_adapters(args.base, args.dtype, folder, args.adapters)
     items = social.read(args.data)[: args.limit]
-    trees = [social.plain_tree(local.tokenizer, item) for item in items]
+    who = LocalRespondent(adopt(local))
+    trees = [who.tree(social.plain(item)) for item in items]
     shared = time.perf_counter() - BEGAN - making[0]
     own = []
     for name, path in adapters.items():

@@ -28,7 +28,7 @@ from inspect_ai.model import GenerateConfig, Model, get_model
 
 from personalign.models.chat import prompt_tokens
 from personalign.models.local import LocalModel, Sampling
-from personalign.models.provider import Arm, model
+from personalign.models.provider import ModelArgs, arm_model
 from personalign.records import Message
 from personalign.training.config import Lora
 from personalign.training.trainer import with_lora
@@ -80,8 +80,8 @@ class Bench:
         self.names = [list(self.paths)[k % args.adapters] for k in range(args.prompts)]
 
     def engine(self) -> Callable[[], int]:
-        arms = [Arm("X", "adapter", adapter=name) for name in self.paths]
-        models = {arm.adapter: model(self.local, arm) for arm in arms}
+        arms = [ModelArgs("X", "adapter", adapter=name) for name in self.paths]
+        models = {arm.adapter: arm_model(self.local, arm) for arm in arms}
         return lambda: self._ask([models[name] for name in self.names])
 
     def _ask(self, models: Sequence[Model]) -> int:

@@ -17,7 +17,9 @@ from typing import Any
 import torch
 
 from personalign.evals import social
+from personalign.models.engine import adopt
 from personalign.models.local import LocalModel
+from personalign.models.respondent import LocalRespondent
 from personalign.models.trees import Tree
 from personalign.personas import load
 
@@ -73,7 +75,8 @@ def main() -> None:
     local = LocalModel.load(args.base, args.dtype)
     items = social.read(args.data)[: args.limit]
     head = f"{load(args.persona).system_prompt()}\n\n" if args.persona else ""
-    trees = [social.plain_tree(local.tokenizer, item, head) for item in items]
+    who = LocalRespondent(adopt(local))
+    trees = [who.tree(social.plain(item, head)) for item in items]
     run: dict[str, Callable[..., list[int]]] = {
         "trees": by_trees,
         "one_by_one": one_by_one,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from personalign import personas
 from personalign.corpus.distil import FILES, distil, distil_corpus, whole_sentences
 from personalign.corpus.scenes import load, select
 from personalign.models.local import Generation, LocalModel, Sampling
+from personalign.models.respondent import Respondent, respondent
 from personalign.records import PreferencePair, read_jsonl
 
 SHORT = Sampling(max_new_tokens=24, temperature=0.7)
@@ -33,33 +35,38 @@ def test_what_the_length_limit_cut_off_goes(text: str, cut: bool, kept: str) -> 
 @pytest.mark.slow
 def test_the_same_seed_draws_the_same_replies(tiny: LocalModel) -> None:
     persona, scenes = personas.load("stage_magician"), select(load("starter/mbti"), "build", 2)
-    drafts = list(distil(tiny, persona, scenes, sampling=SHORT))
+    drafts = list(distil(respondent(tiny), persona, scenes, sampling=SHORT))
     assert [d.scene for d in drafts] == [s.id for s in scenes]
     assert all((d.pair is None) == bool(d.reason) for d in drafts)
-    assert list(distil(tiny, persona, scenes, sampling=SHORT)) == drafts
+    assert list(distil(respondent(tiny), persona, scenes, sampling=SHORT)) == drafts
 
 
-class Scripted:
+class Scripted(Respondent):
     """Answers with numbered sentences; with the persona's prompt it says so."""
 
-    identity = "scripted"
+    name = "scripted"
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def generate(self, prompts: list[Any], adapters: Any, how: Any, seeds: Any) -> list[Generation]:
+    def scoring(self, asked: Any, progress: Any = None) -> Any:
+        raise AssertionError("distilling scores nothing")
+
+    def drawing(self, prompts: Any, sampling: Any, seeds: Any) -> list[Future[Generation]]:
         said = []
         for prompt, seed in zip(prompts, seeds, strict=True):
             self.asked += 1
             who, k = "it" if prompt[0].role == "system" else "nobody", self.asked
             text = f"I am {who}, and on day {k} of {k} I do what {k} people do on {k}. Then I"
-            said.append(Generation(text, 24, seed, "length"))
+            reply: Future[Generation] = Future()
+            reply.set_result(Generation(text, 24, seed, "length"))
+            said.append(reply)
         return said
 
 
 def test_the_chosen_reply_saw_the_prompt_and_the_pair_does_not() -> None:
     persona, scenes = personas.load("stage_magician"), select(load("starter/mbti"), "build", 20)
-    drafts = list(distil(cast("LocalModel", Scripted()), persona, scenes))
+    drafts = list(distil(Scripted(), persona, scenes))
     for draft, scene in zip(drafts, scenes, strict=True):
         assert draft.pair is not None
         assert draft.pair.prompt == scene.prompt
@@ -71,17 +78,16 @@ def test_the_chosen_reply_saw_the_prompt_and_the_pair_does_not() -> None:
 
 def test_both_splits_are_written_apart_and_not_made_twice(tmp_path: Path) -> None:
     persona, scenes, model = personas.load("night_mechanic"), load("starter/mbti"), Scripted()
-    local = cast("LocalModel", model)
-    made = distil_corpus(local, persona, scenes, tmp_path, (3, 2))
+    made = distil_corpus(model, persona, scenes, tmp_path, (3, 2))
     assert made == {"build": {"kept": 3}, "measure": {"kept": 2}}
     for split, file in FILES.items():
         prompts = {p.prompt for p in read_jsonl(tmp_path / file, PreferencePair)}
         assert prompts == {s.prompt for s in select(scenes, split, len(prompts))}
     asked = model.asked
-    assert distil_corpus(local, persona, scenes, tmp_path, (3, 2)) == made
+    assert distil_corpus(model, persona, scenes, tmp_path, (3, 2)) == made
     assert model.asked == asked
     held = next(s for s in scenes if s.split == "build").model_copy(update={"split": "measure"})
-    again = distil_corpus(local, persona, [*scenes, held], tmp_path, (3, 2))
+    again = distil_corpus(model, persona, [*scenes, held], tmp_path, (3, 2))
     assert again["build"]["held_back"] == 1
 
 
@@ -89,5 +95,5 @@ def test_what_measures_in_the_starter_corpus_builds_nobody(tmp_path: Path) -> No
     persona, starter = personas.load("night_mechanic"), load("starter/mbti")
     own = [s.model_copy(update={"split": "build"}) for s in select(starter, "measure", 2)]
     own += [s.model_copy(update={"split": "measure"}) for s in select(starter, "build", 1)]
-    made = distil_corpus(cast("LocalModel", Scripted()), persona, own, tmp_path)
+    made = distil_corpus(Scripted(), persona, own, tmp_path)
     assert made == {"build": {"held_back": 2}, "measure": {"kept": 1}}

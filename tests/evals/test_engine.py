@@ -19,7 +19,7 @@ from personalign.models.batcher import Batcher
 from personalign.models.chat import prompt_tokens
 from personalign.models.engine import Draw, adopt, engine_for
 from personalign.models.local import LocalModel, Sampling
-from personalign.models.provider import CHOICES, Arm, model
+from personalign.models.provider import CHOICES, ModelArgs, arm_model
 from personalign.records import Message
 from personalign.training.config import Lora
 from personalign.training.trainer import with_lora
@@ -63,20 +63,22 @@ def test_one_thread_serves_however_many_ask_first(monkeypatch: pytest.MonkeyPatc
     assert started == ["batcher"]
 
 
-def ask(local: LocalModel, arm: Arm, text: str = "Hello", **config: Any) -> Any:
-    return asyncio.run(model(local, arm).generate(text, config=GenerateConfig(**config)))
+def ask(local: LocalModel, arm: ModelArgs, text: str = "Hello", **config: Any) -> Any:
+    return asyncio.run(arm_model(local, arm).generate(text, config=GenerateConfig(**config)))
 
 
 def test_a_folder_without_an_adapter_is_named(tiny: LocalModel, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no adapter in .*check the path"):
-        model(tiny, Arm("INFP", "adapter", adapter=str(tmp_path)))
+        arm_model(tiny, ModelArgs("INFP", "adapter", adapter=str(tmp_path)))
 
 
 def test_a_strength_is_one_number_however_it_is_written(
     tiny: LocalModel, adapters: dict[str, Path]
 ) -> None:
-    arms = [Arm("INFP", "adapter", adapter=str(adapters["one"]), strength=s) for s in (1, 1.0)]
-    assert len({str(model(tiny, arm)) for arm in arms}) == 1
+    arms = [
+        ModelArgs("INFP", "adapter", adapter=str(adapters["one"]), strength=s) for s in (1, 1.0)
+    ]
+    assert len({str(arm_model(tiny, arm)) for arm in arms}) == 1
 
 
 def test_an_adapter_that_cannot_be_mixed_is_asked_beside_others(
@@ -96,7 +98,7 @@ def test_an_adapter_that_cannot_be_mixed_is_asked_beside_others(
     names = (None, "dora", "one")
 
     async def all_at_once() -> list[str]:
-        drawn = await asyncio.gather(*(engine.draw(Draw(tokens, n, hot, 0)) for n in names))
+        drawn = await asyncio.gather(*(engine.queue.ask(Draw(tokens, n, hot, 0)) for n in names))
         return [reply.text for reply in drawn]
 
     alone = [tiny.draw([tokens], [n], hot, [0])[0].text for n in names]
@@ -109,14 +111,14 @@ def test_log_probs_that_are_no_numbers_are_an_error(
     tiny: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = [[torch.tensor([float("nan")])] * 2]
-    monkeypatch.setattr(tiny, "score", lambda trees, adapter: nothing)
+    monkeypatch.setattr(tiny, "score", lambda trees, *rest: nothing)
     with pytest.raises(ModelError, match="load the base in float32"):
-        ask(tiny, Arm(), extra_body={CHOICES: ["Yes", "No"]})
+        ask(tiny, ModelArgs(), extra_body={CHOICES: ["Yes", "No"]})
 
 
 def test_an_image_is_refused_and_not_passed_over(tiny: LocalModel) -> None:
     parts = [ContentText(text="What is this?"), ContentImage(image="data:image/png;base64,AA==")]
-    asked = model(tiny, Arm()).generate([ChatMessageUser(content=parts)])
+    asked = arm_model(tiny, ModelArgs()).generate([ChatMessageUser(content=parts)])
     with pytest.raises(InputError, match="a message with image"):
         asyncio.run(asked)
 
@@ -135,8 +137,8 @@ def test_a_request_that_has_no_kind_is_told_and_the_queue_goes_on() -> None:
 
 def test_choices_that_cannot_be_scored_are_errors(tiny: LocalModel) -> None:
     with pytest.raises(InputError, match="no answers to choose from"):
-        ask(tiny, Arm(), extra_body={CHOICES: []})
+        ask(tiny, ModelArgs(), extra_body={CHOICES: []})
     with pytest.raises(InputError, match="in a window of 2048"):
-        ask(tiny, Arm(), "word " * 3000, extra_body={CHOICES: ["Yes", "No"]})
+        ask(tiny, ModelArgs(), "word " * 3000, extra_body={CHOICES: ["Yes", "No"]})
     with pytest.raises(InputError, match="does not know extra_body: choice "):
-        ask(tiny, Arm(), extra_body={"choice": ["Yes", "No"]})
+        ask(tiny, ModelArgs(), extra_body={"choice": ["Yes", "No"]})

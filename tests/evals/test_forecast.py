@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 from inspect_ai import Task
-from inspect_ai.model import GenerateConfig
+from inspect_ai.model import GenerateConfig, Model
 
 from personalign.evals import forecast, run
 from personalign.models.engine import BATCH, TOKENS
 from personalign.models.local import LocalModel
-from personalign.models.provider import Arm, model
+from personalign.models.provider import ModelArgs, arm_model
 
-BASE, PROMPTED = Arm(), Arm("INFP", "prompted", system="Be kind. " * 80)
+BASE, PROMPTED = ModelArgs(), ModelArgs("INFP", "prompted", system="Be kind. " * 80)
+
+
+def models(local: LocalModel, *arms: ModelArgs) -> list[Model]:
+    return [arm_model(local, arm) for arm in arms]
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def test_steps_are_of_batches_that_fit_the_engine(
     tiny: LocalModel, asked: list[tuple[int, int]]
 ) -> None:
     (task,) = eq_bench(4000)
-    found = forecast.seconds_by_task(tiny, [BASE], [task])
+    found = forecast.seconds_by_task(tiny, models(tiny, BASE), [task])
     read = read_by(task)
     prompt = math.ceil(1000 * read / len(task.dataset))
     rows = TOKENS // (prompt + 4000)
@@ -53,7 +57,7 @@ def test_steps_are_of_batches_that_fit_the_engine(
     assert asked == [(rows, prompt + 2000)]
     batches = math.ceil(len(task.dataset) / rows)
     assert found == {"starter-emotional": pytest.approx(read + batches * 4000 * 0.5)}
-    few = forecast.seconds_by_task(tiny, [BASE, PROMPTED], eq_bench(8), limit=3)
+    few = forecast.seconds_by_task(tiny, models(tiny, BASE, PROMPTED), eq_bench(8), limit=3)
     assert asked[-1][0] == BATCH
     assert 8 * 0.5 < few["starter-emotional"] < 8 * 0.5 + read  # both arms in one batch
 
@@ -62,8 +66,8 @@ def test_each_arm_reads_its_system_prompt_and_plain_text_is_read_once(
     tiny: LocalModel, asked: list[tuple[int, int]]
 ) -> None:
     social, plain = tasks = run.tasks_named(["social", "perplexity"])
-    alone = forecast.seconds_by_task(tiny, [BASE], tasks)
-    both = forecast.seconds_by_task(tiny, [BASE, PROMPTED], tasks)
+    alone = forecast.seconds_by_task(tiny, models(tiny, BASE), tasks)
+    both = forecast.seconds_by_task(tiny, models(tiny, BASE, PROMPTED), tasks)
     system = len(PROMPTED.system or "") / forecast.CHARACTERS / 1000
     more = both["starter-social"] - 2 * alone["starter-social"]
     assert more == pytest.approx(len(social.dataset) * system)
@@ -78,12 +82,14 @@ def test_what_is_done_is_not_forecast(
 ) -> None:
     tasks: Any = lambda: run.tasks_named(["social"])  # noqa: E731
     assert run.done(tasks(), tmp_path) == set()
-    run.evaluate(tiny, [BASE], tasks(), tmp_path, limit=2)
+    run.evaluate(models(tiny, BASE), tasks(), tmp_path, limit=2)
     done = run.done(tasks(), tmp_path)
-    assert {name for _, name, _ in done} == {str(model(tiny, BASE))}
-    left = forecast.seconds_by_task(tiny, [BASE, PROMPTED], tasks(), 2, done)
-    assert left == forecast.seconds_by_task(tiny, [PROMPTED], tasks(), 2)
-    assert forecast.seconds_by_task(tiny, [BASE], tasks(), 2, done) == {"starter-social": 0}
+    assert {name for _, name, _ in done} == {str(arm_model(tiny, BASE))}
+    left = forecast.seconds_by_task(tiny, models(tiny, BASE, PROMPTED), tasks(), 2, done)
+    assert left == forecast.seconds_by_task(tiny, models(tiny, PROMPTED), tasks(), 2)
+    assert forecast.seconds_by_task(tiny, models(tiny, BASE), tasks(), 2, done) == {
+        "starter-social": 0
+    }
 
 
 def test_speed_is_measured(tiny: LocalModel, adapters: dict[str, Path], tiny_base: Path) -> None:

@@ -14,7 +14,7 @@ from personalign.evals.logs import rows, transcripts
 from personalign.evals.registry import TASKS
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel
-from personalign.models.provider import Arm, model
+from personalign.models.provider import ModelArgs, arm_model
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def few(tmp_path: Path) -> str:
 def test_a_condition_that_was_left_out_follows_from_what_was_given(
     tiny: LocalModel, few: str, tmp_path: Path, given: dict[str, Any], arm: tuple[str, str]
 ) -> None:
-    log = run(TASKS["over_refusal"](), model(tiny, Arm()), tmp_path, limit=1)
+    log = run(TASKS["over_refusal"](), arm_model(tiny, ModelArgs()), tmp_path, limit=1)
     log.eval.model_args = given
     assert {(r.persona, r.condition) for r in rows(log, "r")} == {arm}
     assert [(t.persona, t.condition) for t in transcripts(log)] == [arm]
@@ -48,7 +48,7 @@ def test_a_transcript_names_the_seed_that_its_reply_was_drawn_with(
 ) -> None:
     task = TASKS["safety"](few)
     task.config = GenerateConfig(max_tokens=4)
-    log = run(task, model(tiny, Arm()), tmp_path, seed=7)
+    log = run(task, arm_model(tiny, ModelArgs()), tmp_path, seed=7)
     (said,) = transcripts(log)
     assert log.samples
     assert said.seed == (log.samples[0].output.metadata or {})["seed"] != 0
@@ -57,7 +57,7 @@ def test_a_transcript_names_the_seed_that_its_reply_was_drawn_with(
 
 
 def test_a_reply_says_whether_it_was_cut(tiny: LocalModel, few: str, tmp_path: Path) -> None:
-    log = run(TASKS["safety"](few), model(tiny, Arm()), tmp_path)
+    log = run(TASKS["safety"](few), arm_model(tiny, ModelArgs()), tmp_path)
     assert log.samples
     output = log.samples[0].output
     for reason, cut in (("max_tokens", True), ("model_length", True), ("stop", False)):
@@ -69,13 +69,16 @@ def test_a_reply_says_whether_it_was_cut(tiny: LocalModel, few: str, tmp_path: P
 
 def test_a_text_that_was_only_scored_is_no_reply(tiny: LocalModel, tmp_path: Path) -> None:
     adopt(tiny)
-    assert transcripts(run(TASKS["perplexity"](), model(tiny, Arm()), tmp_path, limit=1)) == []
-    (chosen,) = transcripts(run(TASKS["social"](), model(tiny, Arm()), tmp_path, limit=1))
+    assert (
+        transcripts(run(TASKS["perplexity"](), arm_model(tiny, ModelArgs()), tmp_path, limit=1))
+        == []
+    )
+    (chosen,) = transcripts(run(TASKS["social"](), arm_model(tiny, ModelArgs()), tmp_path, limit=1))
     assert chosen.reply
 
 
 def test_a_log_of_an_unknown_condition_is_refused(tiny: LocalModel, tmp_path: Path) -> None:
-    log = run(TASKS["over_refusal"](), model(tiny, Arm()), tmp_path, limit=1)
+    log = run(TASKS["over_refusal"](), arm_model(tiny, ModelArgs()), tmp_path, limit=1)
     log.eval.model_args["condition"] = "adaptor"
     with pytest.raises(InputError, match="unknown condition 'adaptor'"):
         rows(log, "r")

@@ -11,11 +11,11 @@ import torch
 from mockmodel import run, saying
 from personalign.errors import CorpusError, InputError
 from personalign.evals.logs import rows
-from personalign.evals.plain import text_tree
 from personalign.evals.registry import TASKS
 from personalign.evals.retention import CAPABILITIES, paragraphs
+from personalign.models.chat import text_tree
 from personalign.models.local import LocalModel
-from personalign.models.provider import Arm, model
+from personalign.models.provider import ModelArgs, arm_model
 
 LITTLE = [
     {"ask": "Water is", "choices": ["wet", "a kind of stone", "purple"], "right": 0},
@@ -43,7 +43,7 @@ def direct(local: LocalModel, ids: list[int], start: int) -> float:
 def test_perplexity_is_the_models_own(tiny: LocalModel, tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_text("The tide comes in.\nIt goes out.\n\nBread rises because of yeast.\n")
-    log = run(TASKS["perplexity"](str(file)), model(tiny, Arm()), tmp_path)
+    log = run(TASKS["perplexity"](str(file)), arm_model(tiny, ModelArgs()), tmp_path)
     found = [r.value for r in rows(log, "run")]
     texts = [text for _, text in paragraphs(str(file))]
     assert len(texts) == 2
@@ -104,7 +104,7 @@ def test_lm_evals_tasks_score_as_lm_eval_does(
     import lm_eval
     from lm_eval.models.huggingface import HFLM
 
-    log = run(TASKS["capability"](little), model(tiny, Arm()), tmp_path)
+    log = run(TASKS["capability"](little), arm_model(tiny, ModelArgs()), tmp_path)
     found = {(r.sample[-1], r.metric): r.value for r in rows(log, "run")}
     theirs = lm_eval.simple_evaluate(
         HFLM(pretrained=str(tiny_base), device="cpu", dtype="float32"), tasks=[little]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from inspect_ai import Task
 from inspect_ai.dataset import Sample
 from inspect_ai.log import list_eval_logs, read_eval_log
-from inspect_ai.model import GenerateConfig
+from inspect_ai.model import GenerateConfig, Model
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
@@ -25,7 +26,8 @@ from personalign.evals.logs import errors, rows, transcripts
 from personalign.evals.registry import TASKS
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel
-from personalign.models.provider import Arm, model
+from personalign.models.provider import ModelArgs, arm_model
+from personalign.models.respondent import respondent
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +39,15 @@ def local(tiny_base: Path, adapters: dict[str, Path]) -> LocalModel:
 
 
 ARMS = [
-    Arm(),
-    Arm("INFP", "prompted", system="Be kind."),
-    Arm("INFP", "adapter", adapter="one"),
-    Arm("ESTJ", "prompted+adapter", system="Be strict.", adapter="two"),
+    ModelArgs(),
+    ModelArgs("INFP", "prompted", system="Be kind."),
+    ModelArgs("INFP", "adapter", adapter="one"),
+    ModelArgs("ESTJ", "prompted+adapter", system="Be strict.", adapter="two"),
 ]
+
+
+def models(local: LocalModel, arms: Sequence[ModelArgs] = ARMS) -> list[Model]:
+    return [arm_model(local, arm) for arm in arms]
 
 
 def replies(folder: Path) -> dict[tuple[str, str], str]:
@@ -54,8 +60,8 @@ def replies(folder: Path) -> dict[tuple[str, str], str]:
 def test_every_arm_task_sample_and_metric_has_a_row(local: LocalModel, tmp_path: Path) -> None:
     tasks = run.tasks_named(["social", "eq_bench"], {"eq_bench": {"max_tokens": 8}})
     done: list[int] = []
-    table = run.evaluate(local, ARMS, tasks, tmp_path, limit=3, progress=done.append)
-    assert sum(done) == run.planned(ARMS, tasks, 3) == 4 * 2 * 3
+    table = run.evaluate(models(local), tasks, tmp_path, limit=3, progress=done.append)
+    assert sum(done) == run.planned(models(local), tasks, 3) == 4 * 2 * 3
     assert Counter((r.persona, r.condition) for r in table) == {
         ("", "base"): 21,
         ("INFP", "prompted"): 21,
@@ -67,7 +73,7 @@ def test_every_arm_task_sample_and_metric_has_a_row(local: LocalModel, tmp_path:
     assert {r.base_model for r in table} == {local.identity}
     items = social.read()[:3]
     for arm in ARMS:
-        chosen = social.choices(local, items, arm.system, arm.adapter)
+        chosen = social.choices(respondent(local, arm.system, arm.adapter), items)
         own = [r for r in right if (r.persona, r.condition) == (arm.persona, arm.condition)]
         assert [r.value for r in own] == [
             float(c == i.label) for c, i in zip(chosen, items, strict=True)
@@ -81,12 +87,12 @@ def test_a_finished_evaluation_is_not_repeated_and_more_is_added(
     local: LocalModel, tmp_path: Path
 ) -> None:
     tasks = lambda: run.tasks_named(["social_generate"])  # noqa: E731
-    first = run.evaluate(local, ARMS[:2], tasks(), tmp_path, limit=4)
+    first = run.evaluate(models(local, ARMS[:2]), tasks(), tmp_path, limit=4)
     asked = len(adopt(local).queue.batches)
-    assert run.evaluate(local, ARMS[:2], tasks(), tmp_path, limit=4) == first
+    assert run.evaluate(models(local, ARMS[:2]), tasks(), tmp_path, limit=4) == first
     assert len(adopt(local).queue.batches) == asked
     done: list[int] = []
-    more = run.evaluate(local, ARMS[:3], tasks(), tmp_path, limit=4, progress=done.append)
+    more = run.evaluate(models(local, ARMS[:3]), tasks(), tmp_path, limit=4, progress=done.append)
     assert sum(done) == 4  # the third arm's
     assert more[: len(first)] == first
 
@@ -98,7 +104,9 @@ def test_a_changed_limit_is_honoured_and_asks_only_what_is_new(
     for limit in (2, 4, 3):
         done: list[int] = []
         tasks = run.tasks_named(["social"])
-        found = run.evaluate(local, ARMS[:2], tasks, tmp_path, limit=limit, progress=done.append)
+        found = run.evaluate(
+            models(local, ARMS[:2]), tasks, tmp_path, limit=limit, progress=done.append
+        )
         arms = Counter((r.persona, r.state) for r in found)
         assert arms == {("", "ok"): limit, ("INFP", "ok"): limit}
         assert [r.sample for r in found[:limit]] == [i.id for i in social.read()[:limit]]
@@ -117,7 +125,9 @@ def test_a_log_of_other_questions_or_of_another_judge_is_not_taken_for_this_one(
         (task,) = run.tasks_named(["safety"], {"safety": {"source": str(file)}})
         task.config = GenerateConfig(max_tokens=2)
         task.metadata = (task.metadata or {}) | known
-        (row, *_) = run.evaluate(local, [Arm()], [task], logs, progress=done.append)
+        (row, *_) = run.evaluate(
+            [arm_model(local, ModelArgs())], [task], logs, progress=done.append
+        )
         assert row.sample == "a"
         return sum(done)
 
@@ -136,7 +146,7 @@ def test_the_same_seed_gives_the_same_answers(local: LocalModel, tmp_path: Path)
 
     said = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        run.evaluate(local, ARMS, hot(), tmp_path / name, limit=4, seed=seed)
+        run.evaluate(models(local), hot(), tmp_path / name, limit=4, seed=seed)
         said.append(replies(tmp_path / name))
     assert said[0] == said[1]
     assert said[0] != said[2]
@@ -179,7 +189,7 @@ def fragile_task(broken: Path) -> Task:
 def test_nothing_is_dropped_and_errors_are_tried_again(local: LocalModel, tmp_path: Path) -> None:
     broken, logs = tmp_path / "broken", tmp_path / "logs"
     broken.touch()
-    table = run.evaluate(local, ARMS[:1], [fragile_task(broken)], logs)
+    table = run.evaluate(models(local, ARMS[:1]), [fragile_task(broken)], logs)
     assert {(r.sample, r.metric, r.value, r.state) for r in table} == {
         ("1", "by_sample", 1.0, "ok"),
         ("2", "by_sample", None, "error"),
@@ -196,7 +206,9 @@ def test_nothing_is_dropped_and_errors_are_tried_again(local: LocalModel, tmp_pa
     assert {sample for _, _, sample in run.done([fragile_task(broken)], logs)} == {"1", "3", "4"}
     broken.unlink()
     done: list[int] = []
-    again = run.evaluate(local, ARMS[:1], [fragile_task(broken)], logs, progress=done.append)
+    again = run.evaluate(
+        models(local, ARMS[:1]), [fragile_task(broken)], logs, progress=done.append
+    )
     assert sum(done) == 2
     assert {r.sample: r.state for r in again}["2"] == "ok"
     (failed,) = run.failures(logs).values()
@@ -223,7 +235,13 @@ def test_a_judge_that_gave_no_answer_is_asked_again(local: LocalModel, tmp_path:
         tasks = run.tasks_named(["aggression"], {"aggression": {"judge": "grader"}})
         tasks[0].solver = rude()
         (log,) = run.logged(
-            local, ARMS[:1], tasks, tmp_path, 3, concurrency=1, progress=done.append, grader=judge
+            models(local, ARMS[:1]),
+            tasks,
+            tmp_path,
+            3,
+            concurrency=1,
+            progress=done.append,
+            grader=judge,
         )
         assert len(transcripts(log)) == 3  # what was said is kept, judged or not
         states = [r.state for r in rows(log, "r") if r.metric == "hostility"]
@@ -243,8 +261,8 @@ def test_samples_never_reached_are_errors(local: LocalModel, tmp_path: Path) -> 
         metadata={"metrics": ["by_sample"]},
     )
     log = inspect_ai.eval(
-        task, model=model(local, ARMS[0]), log_dir=str(tmp_path), display="none", ctl_server=False,
-        log_realtime=False,
+        task, model=arm_model(local, ARMS[0]), log_dir=str(tmp_path), display="none",
+        ctl_server=False, log_realtime=False,
     )[0]  # fmt: skip
     assert log.samples is not None
     log.samples = log.samples[:1]
@@ -275,7 +293,7 @@ def test_an_arm_does_one_task_after_the_other(local: LocalModel, tmp_path: Path)
         made.config = GenerateConfig(max_tokens=2)
         return made
 
-    run.evaluate(local, ARMS, [short(name) for name in "cab"], tmp_path)
+    run.evaluate(models(local), [short(name) for name in "cab"], tmp_path)
     assert [*map("".join, seen.values())] == ["cccCCCaaaAAAbbbBBB"] * len(ARMS)
 
 
@@ -291,7 +309,7 @@ def test_a_stop_before_all_tasks_began_is_not_a_finished_evaluation(
 ) -> None:
     monkeypatch.setattr(run, "eval_set", lambda *args, **kwargs: (False, []))
     with pytest.raises(KeyboardInterrupt):
-        run.evaluate(local, ARMS, run.tasks_named(["social"]), tmp_path)
+        run.evaluate(models(local), run.tasks_named(["social"]), tmp_path)
 
 
 KILLED = """
@@ -299,7 +317,7 @@ import sys, os
 from pathlib import Path
 from personalign.evals import run, social_tasks
 from personalign.models.local import LocalModel
-from personalign.models.provider import Arm
+from personalign.models.provider import ModelArgs, arm_model
 base, logs, stop = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 local = LocalModel.load(base, "float32", "cpu")
 done = [0]
@@ -309,7 +327,8 @@ def tick(n):
         os._exit(9)
 task = social_tasks.social_generate()
 before = len(run.done([task], logs))
-table = run.evaluate(local, [Arm()], [task], logs, limit=24, progress=tick, concurrency=4)
+base = [arm_model(local, ModelArgs())]
+table = run.evaluate(base, [task], logs, limit=24, progress=tick, concurrency=4)
 print(before, done[0], len(table), {r.state for r in table} <= {"ok", "unparsed"})
 """
 
@@ -361,7 +380,7 @@ def test_every_task_runs_on_the_embedded_model_from_its_starter_set(
     for task in tasks:
         if task.config.max_tokens:
             task.config = task.config.model_copy(update={"max_tokens": 6})
-    table = run.evaluate(embedded, [Arm()], tasks, tmp_path, limit=2)
+    table = run.evaluate([arm_model(embedded, ModelArgs())], tasks, tmp_path, limit=2)
     names = {r.task for r in table}
     assert len(names) == len(tasks)
     assert all(name.startswith("starter") for name in names), "never under a benchmark's name"

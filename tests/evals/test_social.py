@@ -11,7 +11,9 @@ import torch
 
 from personalign.errors import CorpusError
 from personalign.evals import social
+from personalign.models.engine import adopt
 from personalign.models.local import LocalModel
+from personalign.models.respondent import LocalRespondent, respondent
 from personalign.records import ScoreRow
 
 
@@ -29,16 +31,14 @@ def test_shipped_set_is_balanced() -> None:
 def test_the_choice_is_the_likeliest_answer(embedded: LocalModel) -> None:
     items = social.read()[:3]
     for form in ("chat", "plain"):
-        chosen = social.choices(embedded, items, None, None, form)  # type: ignore[arg-type]
+        chosen = social.choices(respondent(embedded), items, form)  # type: ignore[arg-type]
         for item, choice in zip(items, chosen, strict=True):
             assert choice == alone(embedded, item, form)
 
 
 def alone(local: LocalModel, item: social.SocialItem, form: str) -> int:
-    if form == "plain":
-        tree = social.plain_tree(local.tokenizer, item)
-    else:
-        tree = social.reply_tree(local.tokenizer, social._prompt(item, None), item.answers)
+    asked = social.plain(item) if form == "plain" else social.spoken(item)
+    tree = LocalRespondent(adopt(local)).tree(asked)
     sums = []
     with torch.no_grad():
         for branch in tree.branches:
@@ -76,7 +76,7 @@ def test_real_dev_set(shared_data: Path, embedded: LocalModel) -> None:
     kinds = Counter(i.kind for i in items)
     assert kinds["other"] / len(items) < 0.02
     assert min(kinds[k] for k in social.KINDS) > 200
-    chosen = social.choices(embedded, items[:60], None, None, "plain")
+    chosen = social.choices(respondent(embedded), items[:60], "plain")
     right = sum(c == i.label for c, i in zip(chosen, items, strict=False))
     assert 15 <= right <= 40  # a model of this size is a little above chance, not at 0 or 1
 

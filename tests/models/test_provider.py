@@ -15,7 +15,7 @@ from personalign.errors import InputError, ModelError
 from personalign.models.chat import prompt_tokens, reply_tree
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel, Sampling
-from personalign.models.provider import CHOICES, Arm, model
+from personalign.models.provider import CHOICES, ModelArgs, arm_model
 from personalign.records import Message
 
 SHORT = GenerateConfig(max_tokens=6)
@@ -29,14 +29,14 @@ def local(tiny_base: Path, adapters: dict[str, Path]) -> LocalModel:
     return local
 
 
-def arms() -> list[Arm]:
+def arms() -> list[ModelArgs]:
     return [
-        Arm(),
-        Arm("A", "prompted", system="Be kind."),
-        Arm("A", "adapter", adapter="one"),
-        Arm("A", "prompted+adapter", system="Be kind.", adapter="one"),
-        Arm("B", "adapter", adapter="two"),
-        Arm("B", "prompted+adapter", system="Be kind.", adapter="two"),
+        ModelArgs(),
+        ModelArgs("A", "prompted", system="Be kind."),
+        ModelArgs("A", "adapter", adapter="one"),
+        ModelArgs("A", "prompted+adapter", system="Be kind.", adapter="one"),
+        ModelArgs("B", "adapter", adapter="two"),
+        ModelArgs("B", "prompted+adapter", system="Be kind.", adapter="two"),
     ]
 
 
@@ -48,7 +48,7 @@ def ask(models: Sequence[Model], text: str = "Hello", config: Any = SHORT) -> li
 
 
 def test_arms_asked_at_once_answer_as_the_model_does_alone(local: LocalModel) -> None:
-    models = [model(local, arm) for arm in arms()]
+    models = [arm_model(local, arm) for arm in arms()]
     outputs = ask(models)
     assert adopt(local).queue.batches[-1] == len(models)
     for arm, output in zip(arms(), outputs, strict=True):
@@ -73,17 +73,17 @@ def test_names_say_all_that_answers_depend_on(
     folder = str(adapters["one"])
     others = [
         *arms(),
-        Arm("A", "prompted", system="Be kind. "),
-        Arm("A", "adapter", adapter=folder, strength=0.5),
-        Arm("A", "adapter", adapter=folder, strength=0.1 + 0.2),
-        Arm("A", "adapter", adapter=folder, strength=0.3),
-        Arm("A", "adapter", adapter=str(louder)),
+        ModelArgs("A", "prompted", system="Be kind. "),
+        ModelArgs("A", "adapter", adapter=folder, strength=0.5),
+        ModelArgs("A", "adapter", adapter=folder, strength=0.1 + 0.2),
+        ModelArgs("A", "adapter", adapter=folder, strength=0.3),
+        ModelArgs("A", "adapter", adapter=str(louder)),
     ]
-    names = [str(model(local, arm)) for arm in others]
+    names = [str(arm_model(local, arm)) for arm in others]
     assert len(set(names)) == len(others)
     assert all(name.startswith(f"personalign/{local.identity}+float32-") for name in names)
-    same = model(local, Arm("Another label", "adapter", adapter=folder, strength=1.0))
-    assert str(same) == str(model(local, Arm("A", "adapter", adapter="one")))
+    same = arm_model(local, ModelArgs("Another label", "adapter", adapter=folder, strength=1.0))
+    assert str(same) == str(arm_model(local, ModelArgs("A", "adapter", adapter="one")))
 
 
 def test_no_cache_can_mix_two_adapters(
@@ -91,19 +91,19 @@ def test_no_cache_can_mix_two_adapters(
 ) -> None:
     monkeypatch.setenv("INSPECT_CACHE_DIR", str(tmp_path))
     cached = GenerateConfig(max_tokens=6, cache=True)
-    first = [o.completion for o in ask([model(local, arm) for arm in arms()], config=cached)]
+    first = [o.completion for o in ask([arm_model(local, arm) for arm in arms()], config=cached)]
     assert len(set(first)) > 2  # or there would be nothing to mix
     count = len(adopt(local).queue.batches)
-    again = [o.completion for o in ask([model(local, arm) for arm in arms()], config=cached)]
+    again = [o.completion for o in ask([arm_model(local, arm) for arm in arms()], config=cached)]
     assert again == first
     assert len(adopt(local).queue.batches) == count  # all from the cache
     assert len([f for f in tmp_path.rglob("*") if f.is_file()]) == len(arms())
     for arm, reply in zip(reversed(arms()), reversed(first), strict=True):
-        assert ask([model(local, arm)], config=cached)[0].completion == reply
+        assert ask([arm_model(local, arm)], config=cached)[0].completion == reply
 
 
 def test_settings_are_honoured_and_seeded(local: LocalModel) -> None:
-    base = model(local, Arm())
+    base = arm_model(local, ModelArgs())
     hot = GenerateConfig(max_tokens=12, temperature=1.2, seed=1)
     one, two = (ask([base], config=hot)[0].completion for _ in range(2))
     other = ask([base], config=hot.model_copy(update={"seed": 2}))[0].completion
@@ -129,13 +129,13 @@ def test_settings_are_honoured_and_seeded(local: LocalModel) -> None:
 )
 def test_what_cannot_be_honoured_is_refused(local: LocalModel, config: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(config))):
-        ask([model(local, Arm())], config=GenerateConfig(**config))
+        ask([arm_model(local, ModelArgs())], config=GenerateConfig(**config))
 
 
 def test_choices_are_scored_as_a_tree(local: LocalModel) -> None:
     answers = ["Yes, of course.", "No.", "I would rather not."]
     config = GenerateConfig(extra_body={CHOICES: answers})
-    outputs = ask([model(local, arm) for arm in arms()], config=config)
+    outputs = ask([arm_model(local, arm) for arm in arms()], config=config)
     for arm, output in zip(arms(), outputs, strict=True):
         said = [Message(role="user", content="Hello")]
         if arm.system:
@@ -148,7 +148,7 @@ def test_choices_are_scored_as_a_tree(local: LocalModel) -> None:
 
 
 def test_a_prompt_that_fills_the_window_is_said(local: LocalModel) -> None:
-    output = ask([model(local, Arm())], "word " * 3000)[0]
+    output = ask([arm_model(local, ModelArgs())], "word " * 3000)[0]
     assert output.stop_reason == "model_length"
     assert output.completion == ""
 
@@ -159,8 +159,8 @@ def test_models_from_arguments_as_the_command_line_gives_them(
     engine = adopt(local)
     given = {"adapter": str(adapters["one"]), "strength": 0.5, "dtype": "float32", "device": "cpu"}
     from_cli = get_model(f"personalign/{tiny_base}", persona="INFP", **given)
-    assert from_cli.api.engine is engine  # type: ignore[attr-defined]
-    assert from_cli.api.arm.condition == "adapter"  # type: ignore[attr-defined]
+    assert from_cli.api.respondent.engine is engine  # type: ignore[attr-defined]
+    assert "+adapter@" in from_cli.name
     both = get_model(
         f"personalign/{tiny_base}", persona="INFP", condition="prompted+adapter", **given
     )

@@ -11,6 +11,7 @@ import torch
 from personalign.errors import InputError
 from personalign.models.chat import prompt_tokens, with_system
 from personalign.models.local import Generation, LocalModel, Sampling
+from personalign.models.respondent import respondent
 from personalign.psychometrics import letters, likert
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Reply, draw
@@ -56,7 +57,7 @@ def test_expected_values_equal_asking_one_by_one(
 ) -> None:
     done: list[int] = []
     forms = RATINGS[::3]
-    found = iter(likert.expected(tiny, statements, system, None, forms, done.append))
+    found = iter(likert.expected(respondent(tiny, system), statements, forms, done.append))
     for form in forms:
         for item in statements.items:
             p = alone(tiny, form.ask(item.text), system, SEVEN)
@@ -75,7 +76,7 @@ def test_letters_equal_asking_one_by_one(
     tiny: LocalModel, pairs: PairInventory, system: str | None
 ) -> None:
     forms = CHOICES[::3]
-    found = iter(letters.letters(tiny, pairs, system, None, forms))
+    found = iter(letters.letters(respondent(tiny, system), pairs, forms))
     for form in forms:
         for item in pairs.items:
             p = alone(tiny, form.ask(item.first, item.second), system, letters.OPTIONS)
@@ -92,7 +93,7 @@ def test_a_model_that_always_says_a_is_found_out_by_the_order(
 ) -> None:
     always_a = [torch.tensor([-0.1]), torch.tensor([-3.0])]
     monkeypatch.setattr(LocalModel, "score", lambda self, trees, *rest: [always_a] * len(trees))
-    found = {(a.sample, a.metric): a.value for a in letters.letters(tiny, pairs, None, None)}
+    found = {(a.sample, a.metric): a.value for a in letters.letters(respondent(tiny), pairs)}
     for item in pairs.items:
         forward, backward = (found[item.id, f"letters:list:like:{o}"] for o in ORDERS)
         assert forward == pytest.approx(1 / (1 + np.exp(-2.9)))
@@ -104,7 +105,7 @@ def test_a_model_that_always_says_seven_is_in_the_middle_over_both_orders(
 ) -> None:
     seven = [torch.tensor([-50.0])] * 6 + [torch.tensor([-0.5])]
     monkeypatch.setattr(LocalModel, "score", lambda self, trees, *rest: [seven] * len(trees))
-    found = {(a.sample, a.metric): a.value for a in likert.expected(tiny, statements, None, None)}
+    found = {(a.sample, a.metric): a.value for a in likert.expected(respondent(tiny), statements)}
     item = statements.items[0].id
     assert [found[item, f"expected:line:fit:{o}"] for o in ORDERS] == pytest.approx([7, 1])
     assert found[item, "mass:line:fit:forward"] == pytest.approx(np.exp(-0.5))
@@ -120,7 +121,7 @@ def test_written_answers_have_a_row_each_and_seeds_decide(
 
     def texts(asked: Any, **how: Any) -> list[str]:
         heard: list[Reply] = []
-        rows = list(draw(tiny, asked, SYSTEM, None, sampling, heard=heard.append, **how))
+        rows = list(draw(respondent(tiny, SYSTEM), asked, sampling, heard=heard.append, **how))
         assert [(r.sample, r.metric) for r in rows] == [(q.sample, q.metric) for q in asked]
         assert [r[2:] for r in rows] == [h.question.read(h.text) for h in heard]
         return [h.text for h in heard]
@@ -141,30 +142,30 @@ def test_a_form_reads_what_the_model_writes(
 ) -> None:
     def say(text: str) -> None:
         said = Generation(text, 1, 0)
-        monkeypatch.setattr(LocalModel, "generate", lambda self, asked, *rest: [said] * len(asked))
+        monkeypatch.setattr(LocalModel, "draw", lambda self, asked, *rest: [said] * len(asked))
 
     item = statements.items[0].id
     brief = Sampling(max_new_tokens=1)
     questions = likert.written(statements, RATINGS[:2])[:: len(statements.items)]
     say("6\n\nAs an INFP, I like it.")
-    assert list(draw(tiny, questions, None, None, brief)) == [
+    assert list(draw(respondent(tiny), questions, brief)) == [
         Answer(item, "written:list:fit:forward:0", 6.0),
         Answer(item, "written:list:fit:reversed:0", 2.0),
     ]
     say("As an AI, I have no preferences.")
-    assert {a[2:] for a in draw(tiny, questions, None, None, brief)} == {(None, "refused")}
+    assert {a[2:] for a in draw(respondent(tiny), questions, brief)} == {(None, "refused")}
     say("Well, people are nice.")
-    assert {a[2:] for a in draw(tiny, questions, None, None, brief)} == {(None, "unparsed")}
+    assert {a[2:] for a in draw(respondent(tiny), questions, brief)} == {(None, "unparsed")}
     say("B")
     choices = letters.written(pairs, CHOICES[:2])[:: len(pairs.items)]
-    assert [a.value for a in draw(tiny, choices, None, None, brief)] == [0.0, 1.0]
+    assert [a.value for a in draw(respondent(tiny), choices, brief)] == [0.0, 1.0]
 
 
 def test_the_inventory_says_how_many_answers_there_are(
     tiny: LocalModel, statements: StatementInventory
 ) -> None:
     short = statements.model_copy(update={"highest": 5})
-    values = [a.value for a in likert.expected(tiny, short, None, None, RATINGS[:2])]
+    values = [a.value for a in likert.expected(respondent(tiny), short, RATINGS[:2])]
     assert all(1 < v < 5 for v in values[::2] if v is not None)
     assert "5 = exactly like me" in likert.written(short, RATINGS[:1])[0].text
     with pytest.raises(InputError, match="leave that form out"):

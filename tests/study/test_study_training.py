@@ -94,10 +94,10 @@ def test_a_full_fine_tuning_with_neutral_prompts_is_measured_as_itself(
     arm = Arm(persona="INFP", condition="prompted+adapter")
     whole.measure(arm, "behaviour")
     assert whole.system(arm) == "You are an INFP"
-    assert whole.model(arm) is not whole.base_model
-    assert whole.adapter(arm) is None
+    made, base = whole.respondent(arm), whole.respondent(Arm())
+    assert not made.name.startswith(whole.base_identity)
+    assert base.name.startswith(whole.base_identity)
     whole.measure(Arm(), "behaviour")
-    assert whole.model(Arm()) is whole.base_model
 
 
 def test_what_several_personas_share_is_scored_once(

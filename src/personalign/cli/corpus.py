@@ -68,12 +68,13 @@ def distil(
     from personalign.corpus.distil import distil_corpus
     from personalign.corpus.scenes import load as load_scenes
     from personalign.models.local import LocalModel
+    from personalign.models.respondent import respondent
     from personalign.personas import load
 
     who, asked = load(persona), load_scenes(scenes)
     with progress_bars() as announce:
-        local = LocalModel.load(base)
-        counts = distil_corpus(local, who, asked, out, (build, measure), seed, announce)
+        model = respondent(LocalModel.load(base))
+        counts = distil_corpus(model, who, asked, out, (build, measure), seed, announce)
     if as_json:
         print(json.dumps({"folder": str(out), **counts}, indent=1))
         return

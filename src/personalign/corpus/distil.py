@@ -17,8 +17,8 @@ from personalign import __version__
 from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.pairs import reply_pair
 from personalign.corpus.scenes import Split, load, select
-from personalign.models.chat import with_system
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import Sampling
+from personalign.models.respondent import Prompted, Respondent, seed_of
 from personalign.personas import Persona
 from personalign.records import PreferencePair, Record, Scene, read_jsonl, to_jsonl
 from personalign.runs import Run, write_atomic
@@ -45,7 +45,7 @@ class Draft(Record):
 
 
 def distil(
-    local: LocalModel,
+    base: Respondent,
     persona: Persona,
     scenes: Sequence[Scene],
     gate: PairGate | None = None,
@@ -61,18 +61,21 @@ def distil(
     """
     for start in range(0, len(scenes), BATCH):
         part = scenes[start : start + BATCH]
-        asked = [with_system(s.prompt, persona.system_prompt()) for s in part]
-        asked += [s.prompt for s in part]
-        seeds = [seed + 2 * (start + k) for k in range(len(part))]
-        seeds += [s + 1 for s in seeds]
-        drawn = local.generate(asked, [None] * len(asked), sampling, seeds)
-        texts = [whole_sentences(g.text, g.ended == "length") for g in drawn]
-        yield from _drafts(part, persona, texts, local.identity, seeds, gate)
+        prompts = [s.prompt for s in part]
+        drawn = [
+            who.draw(prompts, sampling, [seed_of(seed, p, k) for p in prompts])
+            for k, who in enumerate((Prompted(base, persona.system_prompt()), base))
+        ]
+        chosen, rejected = (
+            [whole_sentences(g.text, g.ended == "length") for g in own] for own in drawn
+        )
+        seeds = [g.seed for g in drawn[0]]
+        yield from _drafts(part, persona, chosen, rejected, base.name, seeds, gate)
         progress(len(part))
 
 
 def distil_corpus(
-    local: LocalModel,
+    base: Respondent,
     persona: Persona,
     scenes: Sequence[Scene],
     folder: Path,
@@ -92,14 +95,14 @@ def distil_corpus(
     run = Run(folder)
     with run.locked():
         return {
-            split: _distil_split(run, local, persona, scenes, split, limit, seed, announce)
+            split: _distil_split(run, base, persona, scenes, split, limit, seed, announce)
             for split, limit in zip(FILES, limits, strict=True)
         }
 
 
 def _distil_split(
     run: Run,
-    local: LocalModel,
+    base: Respondent,
     persona: Persona,
     scenes: Sequence[Scene],
     split: Split,
@@ -113,13 +116,13 @@ def _distil_split(
     def work() -> list[Path]:
         tick = announce(f"{split} pairs", len(chosen))
         gate = _gate(persona, scenes, split)
-        drafts = list(distil(local, persona, chosen, gate, seed=seed, progress=tick))
+        drafts = list(distil(base, persona, chosen, gate, seed=seed, progress=tick))
         write_atomic(file, to_jsonl([d.pair for d in drafts if d.pair]))
         write_atomic(dropped, to_jsonl([d for d in drafts if not d.pair]))
         return [file, dropped]
 
     inputs = {
-        "base": local.identity,
+        "base": base.name,
         "persona": persona,
         "scenes": chosen,
         "held_back": _held_back(scenes, split),
@@ -146,24 +149,23 @@ def _held_back(scenes: Sequence[Scene], split: Split) -> list[str]:
 def _drafts(
     scenes: Sequence[Scene],
     persona: Persona,
-    texts: Sequence[str],
+    chosen: Sequence[str],
+    rejected: Sequence[str],
     model: str,
     seeds: Iterable[int],
     gate: PairGate | None,
 ) -> Iterator[Draft]:
-    count = len(scenes)
-    replies = zip(scenes, texts[:count], texts[count:], seeds, strict=False)
-    for scene, chosen, rejected, seed in replies:
-        if min(len(chosen.split()), len(rejected.split())) < SHORTEST:
+    for scene, good, bad, seed in zip(scenes, chosen, rejected, seeds, strict=True):
+        if min(len(good.split()), len(bad.split())) < SHORTEST:
             yield Draft(scene=scene.id, pair=None, reason="short")
             continue
-        if chosen == rejected:
+        if good == bad:
             yield Draft(scene=scene.id, pair=None, reason="equal")
             continue
         pair = reply_pair(
             scene.prompt,
-            chosen,
-            rejected,
+            good,
+            bad,
             {
                 "scene": scene.id,
                 "area": scene.area,

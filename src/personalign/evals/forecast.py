@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from inspect_ai import Task
 from inspect_ai.dataset import Sample
-from inspect_ai.model import GenerateConfig
+from inspect_ai.model import GenerateConfig, Model
 from torch import Tensor
 from transformers import DynamicCache
 
@@ -18,7 +18,6 @@ from personalign.evals.run import Asked
 from personalign.models.cache import make_room
 from personalign.models.engine import BATCH, TOKENS
 from personalign.models.local import LocalModel, Sampling
-from personalign.models.provider import Arm, model
 from personalign.models.sampling import SeededGumbel, processors
 
 __all__ = ["seconds_by_task", "spoken"]
@@ -32,7 +31,7 @@ TIMES = 2  # each is timed so often, and the shorter time taken: the first is sl
 
 def seconds_by_task(
     local: LocalModel,
-    arms: Sequence[Arm],
+    models: Sequence[Model],
     tasks: Sequence[Task],
     limit: int | None = None,
     done: Collection[Asked] = (),
@@ -44,32 +43,31 @@ def seconds_by_task(
     reply are scored, not drawn.
 
     Args:
-        local: The base in memory, with the adapters that the arms name.
-        arms: Who is asked.
+        local: The base in memory.
+        models: Who is asked; a system prompt stands in their arguments.
         tasks: What is asked.
         limit: First samples of each task; all where None.
         done: What is not asked again; see `run.done`.
     """
     read = _reading(local)
-    names = [(arm, str(model(local, arm))) for arm in arms]
     found = {}
     for task in tasks:
         sizes = [
-            _tokens(arm, sample, task.config.max_tokens is None)
-            for arm, name in names
+            _tokens(model, sample, task.config.max_tokens is None)
+            for model in models
             for sample in list(task.dataset)[:limit]
-            if (task.name, name, str(sample.id)) not in done
+            if (task.name, str(model), str(sample.id)) not in done
         ]
         found[task.name] = sum(sizes) * read + _writing(local, sizes, task.config)
     return found
 
 
-def _tokens(arm: Arm, sample: Sample, scored: bool) -> float:
+def _tokens(model: Model, sample: Sample, scored: bool) -> float:
     """About how many tokens are read: the prompt, and the answers where they are scored.
 
     Plain text, whose sample names a `context`, has no system prompt, and may be its own answer.
     """
-    system = "" if "context" in (sample.metadata or {}) else arm.system or ""
+    system = "" if "context" in (sample.metadata or {}) else model.model_args.get("system") or ""
     texts = {_text(sample), *((sample.choices or ()) if scored else ())}
     return (len(system) + sum(map(len, texts))) / CHARACTERS
 

@@ -36,8 +36,6 @@ from personalign.evals.emotion_bench import with_changes
 from personalign.evals.logs import errors, rows, unjudged
 from personalign.evals.registry import TASKS
 from personalign.models.engine import BATCH
-from personalign.models.local import LocalModel
-from personalign.models.provider import Arm, model
 from personalign.records import ScoreRow
 from personalign.runs import content_hash
 
@@ -100,9 +98,9 @@ def _made(name: str, args: Mapping[str, Any]) -> Task:
     return TASKS[name](**args)
 
 
-def planned(arms: Sequence[Arm], tasks: Sequence[Task], limit: int | None = None) -> int:
+def planned(models: Sequence[Model], tasks: Sequence[Task], limit: int | None = None) -> int:
     """How many samples an evaluation has, done ones included."""
-    return len(arms) * sum(min(len(t.dataset), limit or len(t.dataset)) for t in tasks)
+    return len(models) * sum(min(len(t.dataset), limit or len(t.dataset)) for t in tasks)
 
 
 def done(tasks: Sequence[Task], log_dir: Path) -> set[Asked]:
@@ -118,8 +116,7 @@ def done(tasks: Sequence[Task], log_dir: Path) -> set[Asked]:
 
 
 def evaluate(
-    local: LocalModel,
-    arms: Sequence[Arm],
+    models: Sequence[Model],
     tasks: Sequence[Task],
     log_dir: Path,
     run: str = "run",
@@ -129,7 +126,7 @@ def evaluate(
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[ScoreRow]:
     """Measure every arm by every task; the rows of `logged`, whose arguments these are."""
-    return measured(logged(local, arms, tasks, log_dir, limit, seed, concurrency, progress), run)
+    return measured(logged(models, tasks, log_dir, limit, seed, concurrency, progress), run)
 
 
 def measured(logs: Sequence[EvalLog], run: str) -> list[ScoreRow]:
@@ -138,8 +135,7 @@ def measured(logs: Sequence[EvalLog], run: str) -> list[ScoreRow]:
 
 
 def logged(
-    local: LocalModel,
-    arms: Sequence[Arm],
+    models: Sequence[Model],
     tasks: Sequence[Task],
     log_dir: Path,
     limit: int | None = None,
@@ -151,8 +147,7 @@ def logged(
     """Ask every arm every task; what an earlier call left is finished, not repeated.
 
     Args:
-        local: The base in memory, with the adapters that the arms name.
-        arms: Who is measured.
+        models: Who is measured; see `provider.model`.
         tasks: What is measured; see `tasks_named`.
         log_dir: Folder of the logs. It may hold those of other evaluations.
         limit: First samples of each task; all where None.
@@ -163,7 +158,7 @@ def logged(
         grader: Inspect model that answers where a task's judge is `grader`.
 
     Returns:
-        A log with its samples for each arm and task, in the order of the arms.
+        A log with its samples for each model and task, in the order of the models.
 
     Raises:
         KeyboardInterrupt: where it was stopped; what is done is in the logs.
@@ -171,11 +166,10 @@ def logged(
     for task in tasks:
         task.version = task.version or content(task)
     with _heard(progress), redirect_stdout(io.StringIO()):  # where Inspect greets and says goodbye
-        models = [model(local, arm) for arm in arms]
         _, headers = eval_set(
             list(tasks),
             log_dir=str(log_dir),
-            model=models,
+            model=list(models),
             model_roles={"grader": grader} if grader else None,
             limit=limit,
             seed=seed,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import CorpusError
 from personalign.evals.sources import hub_rows, own_name
-from personalign.models.chat import reply_tree, with_system
-from personalign.models.local import LocalModel
-from personalign.models.trees import Tree
+from personalign.models.respondent import Candidates, Progress, Respondent, silent
 from personalign.records import Message, Record, ScoreRow, read_jsonl
 
 __all__ = [
@@ -34,7 +32,7 @@ __all__ = [
     "choices",
     "kind_of",
     "parse_choice",
-    "plain_tree",
+    "plain",
     "read",
     "task_name",
 ]
@@ -146,39 +144,31 @@ def kind_of(question: str) -> str:
     return next((kind for kind, shown in KINDS.items() if re.search(shown, text)), "other")
 
 
-def plain_tree(tokenizer: Any, item: SocialItem, before: str = "") -> Tree:
-    """An item as lm-eval asks it: `Q: context question⏎A:` and ` answer`, no chat template."""
-    prompt = f"{before}Q: {item.context} {item.question}\nA:"
-    head: list[int] = tokenizer(prompt)["input_ids"]
-    whole: list[list[int]] = [tokenizer(f"{prompt} {a}")["input_ids"] for a in item.answers]
-    return Tree(tuple(head), tuple(tuple(w[len(head) :]) for w in whole))
-
-
 def choices(
-    local: LocalModel,
+    who: Respondent,
     items: Sequence[SocialItem],
-    system: str | None,
-    adapter: str | None,
     form: Literal["chat", "plain"] = "chat",
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> list[int]:
     """The index of the answer that the model finds likeliest, for each item.
 
     `chat` asks through the chat template and under a system prompt, `plain` as lm-eval does.
     """
-    trees = [
-        plain_tree(local.tokenizer, item)
-        if form == "plain"
-        else reply_tree(local.tokenizer, _prompt(item, system), item.answers)
-        for item in items
-    ]
-    scored = local.score(trees, adapter, progress)
+    asked = [plain(item) if form == "plain" else spoken(item) for item in items]
+    scored = who.score(asked, progress)
     return [max(range(len(b)), key=lambda i: float(b[i].sum())) for b in scored]
 
 
-def _prompt(item: SocialItem, system: str | None) -> tuple[Message, ...]:
+def spoken(item: SocialItem) -> Candidates:
+    """An item in a conversation."""
     text = PROMPT.format(context=item.context, question=item.question)
-    return with_system([Message(role="user", content=text)], system)
+    return Candidates([Message(role="user", content=text)], item.answers)
+
+
+def plain(item: SocialItem, before: str = "") -> Candidates:
+    """An item as lm-eval asks it: `Q: context question⏎A:` and ` answer`, no chat template."""
+    prompt = f"{before}Q: {item.context} {item.question}\nA:"
+    return Candidates(prompt, [f" {answer}" for answer in item.answers])
 
 
 def parse_choice(reply: str, answers: Sequence[str]) -> int | None:

@@ -11,7 +11,14 @@ from personalign.errors import ModelError
 from personalign.models.trees import Tree
 from personalign.records import Message
 
-__all__ = ["completion_tokens", "opening_tree", "prompt_tokens", "reply_tree", "with_system"]
+__all__ = [
+    "completion_tokens",
+    "opening_tree",
+    "prompt_tokens",
+    "reply_tree",
+    "text_tree",
+    "with_system",
+]
 
 _SEEN: dict[int, int] = {}
 """A token's number is one object however often it is said: most of what a large corpus weighs."""
@@ -99,3 +106,22 @@ def opening_tree(tokenizer: Any, prompt: Sequence[Message], openings: Sequence[s
     return Tree(
         prompt_tokens(tokenizer, prompt), tuple(_encode(tokenizer, text) for text in openings)
     )
+
+
+def text_tree(tokenizer: Any, context: str, continuations: Sequence[str], longest: int) -> Tree:
+    """Plain text and what may follow it, as lm-eval encodes them, in at most `longest` tokens.
+
+    White space at the end of the context goes to the continuations. An empty context is the
+    tokenizer's first token (or its last, where it has no first). What is too long loses tokens
+    at its end where there is no context, and of its context's beginning where there is one.
+    """
+    head: list[int] = tokenizer(context.rstrip())["input_ids"]
+    whole = [tokenizer(context + c)["input_ids"] for c in continuations]
+    branches = [tuple(w[len(head) :]) for w in whole]
+    if not head:
+        first = tokenizer.bos_token_id
+        head = [tokenizer.eos_token_id if first is None else first]
+    room = longest - max(map(len, branches))
+    if not context:
+        return Tree(tuple(head), tuple(b[: longest - len(head)] for b in branches))
+    return Tree(tuple(head[-max(1, room) :]), tuple(branches))

@@ -8,17 +8,15 @@ Choices are scored as prompt trees, adapter by adapter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
-
-from torch import Tensor
 
 from personalign.errors import InputError, unknown
 from personalign.models.batcher import Batcher
 from personalign.models.local import (
     Adapter,
-    Generation,
     LocalModel,
     Sampling,
     best_device,
@@ -44,10 +42,11 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A prompt tree to be scored."""
+    """Prompt trees to be scored; `progress` is called with the number done since."""
 
-    tree: Tree
+    trees: tuple[Tree, ...]
     adapter: str | None
+    progress: Callable[[int], None] = lambda done: None
 
 
 class Engine:
@@ -60,19 +59,9 @@ class Engine:
         )
         self._mixes: dict[str, bool] = {}
 
-    async def draw(self, request: Draw) -> Generation:
-        """A drawn reply."""
-        reply: Generation = await self.queue.ask(request)
-        return reply
-
-    async def rate(self, request: Rate) -> list[Tensor]:
-        """Log-probs of each branch's tokens."""
-        scored: list[Tensor] = await self.queue.ask(request)
-        return scored
-
     def _kind(self, request: Draw | Rate) -> tuple[Any, ...]:
         if isinstance(request, Rate):
-            return ("rate", request.adapter)
+            return ("rate", request.adapter) if len(request.trees) == 1 else (id(request),)
         alone = request.adapter is not None and not self._is_mixable(request.adapter)
         return ("draw", request.sampling, request.adapter if alone else None, alone)
 
@@ -99,14 +88,23 @@ def _is_low_rank(model: Any, adapter: Adapter) -> bool:
 def _cost(request: Draw | Rate) -> int:
     if isinstance(request, Draw):
         return len(request.prompt) + request.sampling.max_new_tokens
-    return request.tree.size
+    return sum(tree.size for tree in request.trees)
 
 
 def _work(local: LocalModel) -> Any:
     def work(batch: Sequence[Draw | Rate]) -> Sequence[Any]:
         first = batch[0]
         if isinstance(first, Rate):
-            return local.score([r.tree for r in batch if isinstance(r, Rate)], first.adapter)
+            rates = [r for r in batch if isinstance(r, Rate)]
+            trees = [tree for r in rates for tree in r.trees]
+            whose = iter([r for r in rates for _ in r.trees])
+
+            def progress(done: int) -> None:
+                for rate in islice(whose, done):
+                    rate.progress(1)
+
+            scored = iter(local.score(trees, first.adapter, progress))
+            return [[next(scored) for _ in r.trees] for r in rates]
         draws = [r for r in batch if isinstance(r, Draw)]
         return local.draw(
             [r.prompt for r in draws],

@@ -63,12 +63,13 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A drawn reply, the number of tokens in it, the seed it was drawn with, and why it ended."""
+    """A drawn reply: its tokens, its seed, why it ended, and the tokens of what it answers."""
 
     text: str
     tokens: int
     seed: int
     ended: Literal["stop", "length"] = "stop"
+    read: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +264,10 @@ class LocalModel:
                 stopping_criteria=self._stop_texts(sampling),
             )
         rows = (row[width:].tolist() for row in full)
-        return [self._decode(row, sampling, s) for row, s in zip(rows, seeds, strict=True)]
+        return [
+            self._decode(row, sampling, seed, len(prompt))
+            for row, seed, prompt in zip(rows, seeds, prompts, strict=True)
+        ]
 
     @contextmanager
     def _answering(self, adapters: Sequence[str | None]) -> Iterator[Callable[[Tensor], None]]:
@@ -294,14 +298,14 @@ class LocalModel:
 
         return [StopStringCriteria(self.tokenizer, list(sampling.stop))] if sampling.stop else []
 
-    def _decode(self, tokens: list[int], sampling: Sampling, seed: int) -> Generation:
+    def _decode(self, tokens: list[int], sampling: Sampling, seed: int, read: int) -> Generation:
         ends = {*self._stops(), self._pad}  # a row that is done before its batch is padded
         length = next((i for i, t in enumerate(tokens) if t in ends), len(tokens))
         text: str = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
         cuts = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
         whole = length < sampling.max_new_tokens or bool(cuts)
         text = text[: min(cuts, default=len(text))].strip()
-        return Generation(text, length, seed, "stop" if whole else "length")
+        return Generation(text, length, seed, "stop" if whole else "length", read)
 
 
 def _check_head(model: Any, path: Path) -> None:

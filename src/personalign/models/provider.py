@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import math
 import re
+from asyncio import wrap_future
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -36,24 +38,28 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from personalign import personas
 from personalign.errors import InputError, ModelError, unknown
-from personalign.models.chat import prompt_tokens, reply_tree, with_system
-from personalign.models.engine import BATCH, Draw, Rate, adopt, engine_for
+from personalign.models.engine import BATCH, engine_for
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.provenance import adapter_hash
+from personalign.models.respondent import (
+    Candidates,
+    Respondent,
+    respondent,
+    seed_of,
+)
 from personalign.records import BASE, Condition, Message
-from personalign.runs import content_hash
 
 __all__ = [
     "CHOICES",
-    "Arm",
+    "ModelArgs",
     "PersonalignAPI",
-    "arm",
+    "arm_model",
+    "asked",
     "base_of",
     "condition_of",
     "message_of",
     "model",
-    "name_of",
-    "own_seed",
+    "model_args",
     "personalign",
 ]
 
@@ -76,8 +82,8 @@ REFUSED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """A persona under a condition: what the model is told, and through which adapter it answers.
+class ModelArgs:
+    """Inspect's arguments of a model: an arm, what it is told, and which adapter answers.
 
     `adapter` is the name of an adapter in memory, or a folder; `strength` (0 to 2) is for a
     folder, an adapter in memory has its own.
@@ -105,18 +111,18 @@ class Arm:
                 )
 
 
-def arm(
+def model_args(
     persona: str = "",
     condition: str | None = None,
     system: str | None = None,
     adapter: str | None = None,
     strength: float | None = None,
-) -> Arm:
-    """An arm from model arguments, where a catalogue persona brings its own system prompt."""
+) -> ModelArgs:
+    """Model arguments, where a catalogue persona brings its own system prompt."""
     chosen = Condition(condition) if condition else condition_of(persona, adapter)
     if "prompted" in chosen.parts and system is None and persona:
         system = personas.load(persona).system_prompt()
-    return Arm(persona, chosen, system, adapter, strength)
+    return ModelArgs(persona, chosen, system, adapter, strength)
 
 
 def condition_of(persona: str, adapter: str | None) -> Condition:
@@ -127,18 +133,6 @@ def condition_of(persona: str, adapter: str | None) -> Condition:
     return Condition("adapter" if adapter else "prompted" if persona else "base")
 
 
-def name_of(local: LocalModel, adapter: str | None, system: str | None) -> str:
-    """All that answers depend on, in one name; see the module's first lines."""
-    template = content_hash(local.tokenizer.chat_template)[:8]
-    parts = [local.identity, f"{local.dtype}-{template}"]
-    if adapter is not None:
-        loaded = local.adapters[adapter]
-        parts.append(f"adapter@{loaded.digest}x{loaded.strength!r}")
-    if system is not None:
-        parts.append(f"system@{content_hash(system)[:16]}")
-    return "+".join(parts)
-
-
 def base_of(model: str) -> str:
     """The base's identity in a model's name; other providers' names as they are."""
     name = re.sub(r"^personalign(-vllm)?/", "", model)
@@ -146,16 +140,32 @@ def base_of(model: str) -> str:
     return name.removesuffix(known["rest"] or "") if known else name
 
 
-def model(local: LocalModel, arm: Arm) -> Model:
+def model(who: Respondent, **given: Any) -> Model:
+    """An Inspect model of a respondent.
+
+    Args:
+        given: Goes into the log, where `logs.rows` reads `persona`, `condition` and `seed`.
+    """
+    _respondents[who.name] = who
+    return get_model(f"personalign/{who.name}", memoize=False, **given)
+
+
+_respondents: WeakValueDictionary[str, Respondent] = WeakValueDictionary()
+"""Those that `model` was given, by the name that says all that their answers depend on."""
+
+
+def arm_model(local: LocalModel, args: ModelArgs) -> Model:
     """An Inspect model for one arm of a base that is in memory."""
-    engine = adopt(local)
-    name = name_of(local, _loaded(engine.local, arm), arm.system)
-    given = {key: value for key, value in asdict(arm).items() if value not in (None, "")}
-    given |= {"dtype": local.dtype, "device": local.device.type}
-    return get_model(f"personalign/{name}", memoize=False, **given)
+    given = {key: value for key, value in asdict(args).items() if value not in (None, "")}
+    return model(asked(local, args), **given)
 
 
-def _loaded(local: LocalModel, arm: Arm) -> str | None:
+def asked(local: LocalModel, args: ModelArgs) -> Respondent:
+    """Who answers for these arguments; loads the adapter from its folder if need be."""
+    return respondent(local, args.system, _loaded(local, args))
+
+
+def _loaded(local: LocalModel, arm: ModelArgs) -> str | None:
     """The name under which an arm's adapter is in memory; loads it from its folder if need be."""
     if arm.adapter is None:
         return None
@@ -175,6 +185,19 @@ def _loaded(local: LocalModel, arm: Arm) -> str | None:
     return name
 
 
+def _found(name: str, dtype: str, device: str, args: dict[str, Any]) -> Respondent:
+    """Who bears a name: `embedded`, a folder, a Hub id, or a whole name from a log."""
+    known = IDENTITY.fullmatch(name)
+    engine = engine_for(known["base"] if known else name, dtype, device)
+    who = asked(engine.local, model_args(**args))
+    if known and name != (who.name if known["rest"] else engine.local.identity):
+        raise ModelError(
+            f"{name} has become {who.name}",
+            "its weights, adapter, template or system prompt have changed: evaluate anew",
+        )
+    return who
+
+
 class PersonalignAPI(ModelAPI):
     """Inspect's view of one arm; all arms of a base share its engine.
 
@@ -185,7 +208,7 @@ class PersonalignAPI(ModelAPI):
         config: Settings of generation; what cannot be honoured is an error.
         dtype: The base's number type.
         device: Where the base is.
-        arm_args: `persona`, `condition`, `system`, `adapter`, `strength`; see `arm`.
+        arm_args: `persona`, `condition`, `system`, `adapter`, `strength`; see `model_args`.
     """
 
     def __init__(
@@ -198,18 +221,10 @@ class PersonalignAPI(ModelAPI):
         device: str = "auto",
         **arm_args: Any,
     ) -> None:
-        self.arm = arm(**arm_args)
-        known = IDENTITY.fullmatch(model_name)
-        self.engine = engine_for(known["base"] if known else model_name, dtype, device)
-        local = self.engine.local
-        self.adapter = _loaded(local, self.arm)
-        name = name_of(local, self.adapter, self.arm.system)
-        if known and model_name != (name if known["rest"] else local.identity):
-            raise ModelError(
-                f"{model_name} has become {name}",
-                "its weights, adapter, template or system prompt have changed: evaluate anew",
-            )
-        super().__init__(name, base_url, api_key, [], config)
+        self.respondent = _respondents.get(model_name) or _found(
+            model_name, dtype, device, arm_args
+        )
+        super().__init__(self.respondent.name, base_url, api_key, [], config)
 
     def close(self) -> None:
         """The engine stays for the base's other arms."""
@@ -221,10 +236,10 @@ class PersonalignAPI(ModelAPI):
         return BATCH
 
     def connection_key(self) -> str:
-        return self.engine.local.identity
+        return base_of(self.model_name)
 
     async def count_text_tokens(self, text: str) -> int:
-        return len(self.engine.local.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return len(text) // 4  # for Inspect's display: the answers' own counts are exact
 
     async def generate(
         self,
@@ -236,52 +251,42 @@ class PersonalignAPI(ModelAPI):
         """A reply, or where `config.extra_body` has `choices` the likeliest of them."""
         _check(tools, config)
         asked = [message_of(m) for m in input]
-        prompt = with_system(asked, self.arm.system)
         if CHOICES in (config.extra_body or {}):
-            return await self._choose(prompt, (config.extra_body or {})[CHOICES])
-        tokens = prompt_tokens(self.engine.local.tokenizer, prompt)
-        seed = own_seed(config.seed, asked)
-        return await self._draw(tokens, config, seed)
+            return await self._choose(asked, (config.extra_body or {})[CHOICES])
+        seed = seed_of(config.seed or 0, asked, epoch.get(1) - 1)
+        return await self._draw(asked, config, seed)
+
+    async def rate(self, asked: Candidates) -> tuple[list[float], list[int]]:
+        """Summed log-probs in nats, and numbers of tokens, of what could be said."""
+        (scored,) = await wrap_future(self.respondent.scoring([asked]))
+        return [float(s.sum()) for s in scored], [len(s) for s in scored]
 
     async def _draw(
-        self, tokens: tuple[int, ...], config: GenerateConfig, seed: int
+        self, prompt: Sequence[Message], config: GenerateConfig, seed: int
     ) -> ModelOutput:
-        wanted = config.max_tokens or MAX_TOKENS
-        room = self._window() - len(tokens)
-        if room < 1:
-            return self._output("", "model_length", len(tokens), 0)
         sampling = Sampling(
-            max_new_tokens=min(wanted, room),
+            max_new_tokens=config.max_tokens or MAX_TOKENS,
             temperature=config.temperature or 0.0,
             top_p=1.0 if config.top_p is None else config.top_p,
             top_k=config.top_k or 0,
             stop=tuple(config.stop_seqs or ()),
         )
-        reply = await self.engine.draw(Draw(tokens, self.adapter, sampling, seed))
-        full: StopReason = "max_tokens" if wanted <= room else "model_length"
-        reason: StopReason = "stop" if reply.ended == "stop" else full
-        return self._output(reply.text, reason, len(tokens), reply.tokens, {"seed": seed})
+        (asked,) = self.respondent.drawing([prompt], sampling, [seed])
+        reply = await wrap_future(asked)
+        full = reply.tokens < sampling.max_new_tokens  # of the window, not of what was asked for
+        cut: StopReason = "model_length" if full else "max_tokens"
+        reason: StopReason = "stop" if reply.ended == "stop" else cut
+        return self._output(reply.text, reason, reply.read, reply.tokens, {"seed": seed})
 
     async def _choose(self, prompt: Sequence[Message], choices: Sequence[str]) -> ModelOutput:
         if not choices:
             raise InputError("no answers to choose from", "give the sample `choices`")
-        tree = reply_tree(self.engine.local.tokenizer, prompt, choices)
-        if tree.depth > self._window():
-            raise InputError(
-                f"a prompt and answer of {tree.depth} tokens, in a window of {self._window()}",
-                "shorten the prompt, or use a base with a longer window",
-            )
-        scored = await self.engine.rate(Rate(tree, self.adapter))
-        sums = [float(s.sum()) for s in scored]
+        sums, counts = await self.rate(Candidates(prompt, choices))
         if any(map(math.isnan, sums)):
             raise ModelError("log-probs of answers are no numbers", "load the base in float32")
         best = max(range(len(sums)), key=sums.__getitem__)
-        found = {"log_probs": sums, "tokens": [len(s) for s in scored], "choice": best}
-        return self._output(choices[best], "stop", tree.size, 0, found)
-
-    def _window(self) -> int:
-        config = self.engine.local.model.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", None) or 2**31)
+        found = {"log_probs": sums, "tokens": counts, "choice": best}
+        return self._output(choices[best], "stop", sum(counts), 0, found)
 
     def _output(
         self, text: str, reason: StopReason, read: int, written: int, more: Any = None
@@ -321,11 +326,6 @@ def message_of(message: ChatMessage) -> Message:
     if other := [part.type for part in parts if part.type not in ("text", "reasoning")]:
         raise InputError(f"a message with {other[0]} for the local engine", "use a task of text")
     return Message(role=message.role, content=message.text)
-
-
-def own_seed(seed: int | None, asked: Sequence[Message]) -> int:
-    """A seed of its own for each prompt and epoch; arms share it, as common random numbers."""
-    return int(content_hash([seed or 0, epoch.get(1), list(asked)])[:15], 16)
 
 
 @modelapi(name="personalign")

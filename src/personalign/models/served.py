@@ -32,6 +32,7 @@ from inspect_ai.model import (
     get_model,
     modelapi,
 )
+from inspect_ai.model._cache import epoch  # what Inspect's own cache tells epochs apart by
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from personalign.errors import InputError, ModelError, unknown
@@ -41,11 +42,11 @@ from personalign.models.provenance import adapter_hash
 from personalign.models.provider import (
     CHOICES,
     IDENTITY,
-    Arm,
-    arm,
+    ModelArgs,
     message_of,
-    own_seed,
+    model_args,
 )
+from personalign.models.respondent import seed_of
 from personalign.runs import content_hash
 
 __all__ = ["ServedAPI", "personalign_vllm"]
@@ -72,7 +73,7 @@ class ServedAPI(ModelAPI):
         api_key: The server's key; else `VLLM_API_KEY`, or none.
         config: Settings of generation. What a task leaves open is sent as the local engine has it
             (temperature 0, all tokens), not left to the server's defaults.
-        arm_args: `persona`, `condition`, `system`, `adapter`; see `provider.arm`.
+        arm_args: `persona`, `condition`, `system`, `adapter`; see `provider.model_args`.
 
     Raises:
         ModelError: where the server does not answer, has no such base, or cannot load the adapter.
@@ -86,7 +87,7 @@ class ServedAPI(ModelAPI):
         config: GenerateConfig = DEFAULTS,
         **arm_args: Any,
     ) -> None:
-        self.arm = arm(**arm_args)
+        self.arm = model_args(**arm_args)
         known = IDENTITY.fullmatch(model_name)
         base = known["base"] if known else model_name
         url = (base_url or os.environ.get("VLLM_BASE_URL") or "").rstrip("/")
@@ -135,7 +136,7 @@ class ServedAPI(ModelAPI):
             )
         asked = [message_of(m) for m in input]
         said = [ROLES[m.role](content=m.content) for m in with_system(asked, self.arm.system)]
-        own = _settled(config, own_seed(config.seed, asked))
+        own = _settled(config, seed_of(config.seed or 0, asked, epoch.get(1) - 1))
         answer = await self.inner.generate(said, tools, tool_choice, own)
         output = answer[0] if isinstance(answer, tuple) else answer
         if isinstance(output, ModelOutput):
@@ -156,7 +157,7 @@ def _settled(config: GenerateConfig, seed: int) -> GenerateConfig:
     )
 
 
-def _folder(arm: Arm) -> Path:
+def _folder(arm: ModelArgs) -> Path:
     path = Path(arm.adapter or "")
     if arm.strength not in (None, 1.0):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Asking a local model, in prompt trees: what would it say, and what does it say of itself?
+"""Asking a model, in prompt trees: what would it say, and what does it say of itself?
 
 Both measures are length-normalised log-probs in nats per token, so that a longer text is not a
 worse one. Neither asks the model to choose a digit or a letter: on small models such answers
@@ -7,10 +7,9 @@ carry nothing (docs/log.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from personalign.models.chat import reply_tree, with_system
-from personalign.models.local import LocalModel
+from personalign.models.respondent import Candidates, Progress, Respondent, silent
 from personalign.psychometrics.inventory import PairInventory
 from personalign.records import Message, Scene
 
@@ -28,38 +27,30 @@ ASK = (
 
 
 def behaviour(
-    local: LocalModel,
+    who: Respondent,
     scenes: Sequence[Scene],
-    system: str | None,
-    adapter: str | None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Iterator[Score]:
     """Log-prob per token of every persona's reply to every scene: metric `reply:<persona>`."""
-    trees = [
-        reply_tree(local.tokenizer, with_system(s.prompt, system), list(s.replies.values()))
-        for s in scenes
-    ]
-    for scene, branches in zip(scenes, local.score(trees, adapter, progress), strict=True):
+    asked = [Candidates(s.prompt, list(s.replies.values())) for s in scenes]
+    for scene, branches in zip(scenes, who.score(asked, progress), strict=True):
         for name, log_probs in zip(scene.replies, branches, strict=True):
             yield scene.id, f"reply:{name}", float(log_probs.mean())
 
 
 def statements(
-    local: LocalModel,
+    who: Respondent,
     inventory: PairInventory,
-    system: str | None,
-    adapter: str | None,
     asks: Sequence[str] = ASK,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Iterator[Score]:
     """Log-prob per token of both statements of each item, as answers to each way of asking.
 
     The metric is `first:<k>` or `second:<k>`, where k counts the ways of asking.
     """
     texts = [text for item in inventory.items for text in (item.first, item.second)]
-    prompts = [with_system([Message(role="user", content=ask)], system) for ask in asks]
-    trees = [reply_tree(local.tokenizer, prompt, texts) for prompt in prompts]
-    for k, branches in enumerate(local.score(trees, adapter, progress)):
+    asked = [Candidates([Message(role="user", content=ask)], texts) for ask in asks]
+    for k, branches in enumerate(who.score(asked, progress)):
         values = iter(float(b.mean()) for b in branches)
         for item in inventory.items:
             yield item.id, f"first:{k}", next(values)

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from personalign.models.chat import with_system
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import Sampling
+from personalign.models.respondent import Progress, Respondent, seed_of, silent
 from personalign.psychometrics.answers import Answer
 from personalign.records import Message, State
-from personalign.runs import content_hash
 
 __all__ = ["BRIEF", "Question", "Reply", "Sink", "draw"]
 
 BRIEF = Sampling(max_new_tokens=48, temperature=0.2, top_p=0.9)
 """LAPD's temperature and nucleus; its 256 tokens are not needed where the choice comes first."""
-
-BATCH = 32
 
 
 class Question(NamedTuple):
@@ -45,12 +42,10 @@ Sink = Callable[[Reply], None]
 
 
 def draw(
-    local: LocalModel,
+    who: Respondent,
     questions: Sequence[Question],
-    system: str | None,
-    adapter: str | None,
     sampling: Sampling = BRIEF,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
     heard: Sink = lambda reply: None,
 ) -> Iterator[Answer]:
     """The row of each question. `progress` counts questions.
@@ -58,10 +53,9 @@ def draw(
     The noise of a draw is seeded by seed and question together, so that no two questions share
     it and neither batch nor order matters.
     """
-    prompts = [with_system([Message(role="user", content=q.text)], system) for q in questions]
-    seeds = [int(content_hash([q.seed, q.text])[:12], 16) for q in questions]
-    adapters = [adapter] * len(questions)
-    drawn = local.generate(prompts, adapters, sampling, seeds, BATCH, progress)
+    prompts = [[Message(role="user", content=q.text)] for q in questions]
+    seeds = [seed_of(q.seed, p) for q, p in zip(questions, prompts, strict=True)]
+    drawn = who.draw(prompts, sampling, seeds, progress)
     for question, reply in zip(questions, drawn, strict=True):
         heard(Reply(question, reply.text, reply.tokens))
         yield Answer(question.sample, question.metric, *question.read(reply.text))

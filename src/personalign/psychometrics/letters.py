@@ -6,13 +6,13 @@ is asked in both orders, and a value is about the pair's *first* sentence whatev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from personalign.models.local import LocalModel
+from personalign.models.respondent import Progress, Respondent, silent
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Question
 from personalign.psychometrics.inventory import PairInventory
@@ -25,12 +25,10 @@ OPTIONS = ("A", "B")
 
 
 def letters(
-    local: LocalModel,
+    who: Respondent,
     inventory: PairInventory,
-    system: str | None,
-    adapter: str | None,
     forms: Sequence[ChoiceForm] = CHOICES,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Iterator[Answer]:
     """How probable the letter of the first sentence is against the other, for each pair and form.
 
@@ -39,7 +37,7 @@ def letters(
     """
     asked = [(form, item) for form in forms for item in inventory.items]
     questions = [form.ask(item.first, item.second) for form, item in asked]
-    found = option_log_probs(local, questions, OPTIONS, system, adapter, progress)
+    found = option_log_probs(who, questions, OPTIONS, progress)
     for (form, item), log_probs in zip(asked, found, strict=True):
         yield Answer(item.id, f"letters:{form.name}", float(form.first(softmax(log_probs)[0])))
         yield Answer(item.id, f"mass:{form.name}", float(np.exp(logsumexp(log_probs))))

@@ -8,13 +8,13 @@ reversed scale of seven 8 − value was shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.special import logsumexp, softmax
 
 from personalign.errors import InputError
-from personalign.models.local import LocalModel
+from personalign.models.respondent import Progress, Respondent, silent
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Question
 from personalign.psychometrics.inventory import StatementInventory
@@ -25,12 +25,10 @@ __all__ = ["expected", "written"]
 
 
 def expected(
-    local: LocalModel,
+    who: Respondent,
     inventory: StatementInventory,
-    system: str | None,
-    adapter: str | None,
     forms: Sequence[RatingForm] = RATINGS,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Iterator[Answer]:
     """Mean agreement under the probabilities of the answers, for each item and form.
 
@@ -40,7 +38,7 @@ def expected(
     asked = [(form, item) for form in _fitted(forms, inventory) for item in inventory.items]
     questions = [form.ask(item.text) for form, item in asked]
     answers = np.arange(1, inventory.highest + 1)
-    found = option_log_probs(local, questions, [*map(str, answers)], system, adapter, progress)
+    found = option_log_probs(who, questions, [*map(str, answers)], progress)
     for (form, item), log_probs in zip(asked, found, strict=True):
         shown = softmax(log_probs) @ answers
         yield Answer(item.id, f"expected:{form.name}", float(form.agreement(shown)))

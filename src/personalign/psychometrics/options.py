@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from personalign.models.chat import opening_tree, with_system
-from personalign.models.local import LocalModel
+from personalign.models.respondent import Candidates, Progress, Respondent, silent
 from personalign.records import Message
 
 __all__ = ["option_log_probs"]
 
 
 def option_log_probs(
-    local: LocalModel,
+    who: Respondent,
     questions: Sequence[str],
     options: Sequence[str],
-    system: str | None,
-    adapter: str | None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Iterator[NDArray[np.float64]]:
     """For each question, the log-prob in nats that a reply begins with each option: (options,).
 
     Their probabilities need not sum to 1: the rest is what the model would rather write. Every
     question is asked by itself; what questions begin with alike is computed once.
     """
-    prompts = [with_system([Message(role="user", content=q)], system) for q in questions]
-    trees = [opening_tree(local.tokenizer, prompt, options) for prompt in prompts]
-    for branches in local.score(trees, adapter, progress):
+    asked = [Candidates([Message(role="user", content=q)], options, False) for q in questions]
+    for branches in who.score(asked, progress):
         yield np.array([float(log_probs.double().sum()) for log_probs in branches])

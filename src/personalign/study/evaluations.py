@@ -15,9 +15,9 @@ from personalign.runs import write_atomic
 if TYPE_CHECKING:
     from inspect_ai import Task
     from inspect_ai.log import EvalLog
+    from inspect_ai.model import Model
 
     from personalign.evals import run
-    from personalign.models import provider
     from personalign.study.steps import Study
 
 __all__ = ["contents", "evaluate", "planned_tasks"]
@@ -52,22 +52,23 @@ def evaluate(study: Study) -> list[Path]:
     from personalign.evals import logs, run
     from personalign.models import provider
 
-    def asked(arm: Arm) -> provider.Arm:
-        return provider.Arm(arm.persona, arm.condition, study.system(arm), study.adapter(arm))
+    def asked(arm: Arm) -> Model:
+        told = {"system": study.system(arm)} | arm.model_dump(exclude_defaults=True)
+        given = {key: value for key, value in told.items() if value}
+        return provider.model(study.respondent(arm), **given)
 
     measures = study.config.measures
     tasks = study.inspect_tasks
-    arms = [asked(arm) for arm in study.arms]
+    models = [asked(arm) for arm in study.arms]
     limit, folder = measures.evaluation_limit, study.folder.path / "logs"
-    title = _title(study, arms, tasks, run.done(tasks, folder))
+    title = _title(study, models, tasks, run.done(tasks, folder))
     made = run.logged(
-        study.base_model,
-        arms,
+        models,
         tasks,
         folder,
         limit,
         study.config.seed,
-        progress=study.announce(title, run.planned(arms, tasks, limit)),
+        progress=study.announce(title, run.planned(models, tasks, limit)),
         grader=measures.grader,
     )
     study.failed = sum(len(logs.errors(log)) for log in made)
@@ -83,13 +84,13 @@ def evaluate(study: Study) -> list[Path]:
     return [scores, replies, *_calibrations(study, made)]
 
 
-def _title(study: Study, arms: list[provider.Arm], tasks: list[Task], done: set[run.Asked]) -> str:
+def _title(study: Study, models: list[Model], tasks: list[Task], done: set[run.Asked]) -> str:
     """What is about to be done, and a guess how long it takes if replies run to their limits."""
     from personalign.evals import forecast
 
     tick = study.announce("time replies", 1)
     limit = study.config.measures.evaluation_limit
-    found = forecast.seconds_by_task(study.base_model, arms, tasks, limit, done)
+    found = forecast.seconds_by_task(study.base_model, models, tasks, limit, done)
     tick(1)
     parts = ", ".join(f"{name} {forecast.spoken(s)}" for name, s in found.items())
     whole = forecast.spoken(sum(found.values()))

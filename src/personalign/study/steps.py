@@ -15,8 +15,10 @@ from personalign.corpus import pairs, scenes
 from personalign.errors import InputError
 from personalign.evals import social
 from personalign.models import embedded
+from personalign.models.engine import Engine, adopt
 from personalign.models.local import LocalModel
 from personalign.models.provenance import adapter_hash
+from personalign.models.respondent import LocalRespondent, Prompted, Respondent
 from personalign.psychometrics import administer, inventory
 from personalign.records import Arm, PreferencePair, Scene, ScoreRow, read_jsonl, to_jsonl
 from personalign.runs import Run, content_hash, environment, write_atomic
@@ -60,7 +62,7 @@ class Study:
         self.scenes: list[Scene] = scenes.load(config.corpus)
         self.failed = 0
         """Samples of Inspect tasks that raised or were not judged: asked again next time."""
-        self._whole: dict[str, LocalModel] = {}
+        self._whole: dict[str, Engine] = {}
 
     # What the steps need, made when first needed.
 
@@ -69,9 +71,16 @@ class Study:
         """Name and content of the base's weights."""
         return embedded.identity(self.config.base)
 
-    def model(self, arm: Arm) -> LocalModel:
-        """The model that answers for an arm: the base, or what a full fine-tuning made of it."""
-        return self._whole_model(arm.persona) if self._is_whole(arm) else self.base_model
+    def respondent(self, arm: Arm, instruction: str | None = None) -> Respondent:
+        """Who answers for an arm, under a further instruction after its system prompt."""
+        who: Respondent = LocalRespondent(self._engine(arm), self._adapter(arm))
+        for told in (self.system(arm), instruction):
+            who = who if told is None else Prompted(who, told)
+        return who
+
+    def _engine(self, arm: Arm) -> Engine:
+        """The base's, or of what a full fine-tuning made of it."""
+        return self._whole_engine(arm.persona) if self._is_whole(arm) else adopt(self.base_model)
 
     def _is_whole(self, arm: Arm) -> bool:
         return self.config.training.method == "full" and arm.adapter is not None
@@ -84,12 +93,12 @@ class Study:
         tick(1)
         return local
 
-    def _whole_model(self, persona: str) -> LocalModel:
+    def _whole_engine(self, persona: str) -> Engine:
         """What a full fine-tuning made of the base; one is kept in memory at a time."""
         if persona not in self._whole:
             self._whole.clear()
             path = self.folder.path / "adapters" / persona
-            self._whole[persona] = LocalModel.load(str(path), self.config.dtype)
+            self._whole[persona] = Engine(LocalModel.load(str(path), self.config.dtype))
         return self._whole[persona]
 
     @cached_property
@@ -305,7 +314,7 @@ class Study:
         """Ways of asking for statements."""
         return administer.ASK[: self.config.measures.asks]
 
-    def adapter(self, arm: Arm) -> str | None:
+    def _adapter(self, arm: Arm) -> str | None:
         """Load an arm's adapter where it has one; returns its name."""
         if self._is_whole(arm):
             return None

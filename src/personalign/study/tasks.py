@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from personalign.evals import social
+from personalign.models.respondent import Respondent
 from personalign.personas import catalog
 from personalign.psychometrics import administer, drawn, interview, letters, likert
 from personalign.psychometrics.answers import Answer
@@ -44,9 +45,7 @@ class Task:
 def _behaviour(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = study.scenes_for(arm)
     tick = study.announce(f"behaviour {arm.slug}", len(asked))
-    scored = administer.behaviour(
-        study.model(arm), asked, study.system(arm), study.adapter(arm), tick
-    )
+    scored = administer.behaviour(study.respondent(arm), asked, tick)
     for sample, metric, value in scored:
         yield sample, sample, metric, value, "ok"
 
@@ -54,9 +53,7 @@ def _behaviour(study: Study, arm: Arm) -> Iterator[Scored]:
 def _statements(study: Study, arm: Arm) -> Iterator[Scored]:
     tick = study.announce(f"statements {arm.slug}", len(study.asks))
     scale = {item.id: item.scale for item in study.inventory.items}
-    scored = administer.statements(
-        study.model(arm), study.inventory, study.system(arm), study.adapter(arm), study.asks, tick
-    )
+    scored = administer.statements(study.respondent(arm), study.inventory, study.asks, tick)
     for sample, metric, value in scored:
         yield sample, scale[sample], metric, value, "ok"
 
@@ -64,9 +61,7 @@ def _statements(study: Study, arm: Arm) -> Iterator[Scored]:
 def _social(study: Study, arm: Arm) -> Iterator[Scored]:
     items = study.social_items
     tick = study.announce(f"social {arm.slug}", len(items))
-    chosen = social.choices(
-        study.model(arm), items, study.system(arm), study.adapter(arm), progress=tick
-    )
+    chosen = social.choices(study.respondent(arm), items, progress=tick)
     for item, choice in zip(items, chosen, strict=True):
         yield item.id, item.id, "correct", float(choice == item.label), "ok"
 
@@ -76,28 +71,25 @@ def _answers(answers: Iterable[Answer], scale: Mapping[str, str]) -> Iterator[Sc
 
 
 def _ratings(study: Study, arm: Arm) -> Iterator[Scored]:
-    return _rated(study, arm, "ratings", study.system(arm))
+    return _rated(study, arm, "ratings", study.respondent(arm))
 
 
 def _fake_good(study: Study, arm: Arm) -> Iterator[Scored]:
     """The ratings again, under an instruction to make a good impression."""
-    told = [part for part in (study.system(arm), FAKE_GOOD) if part]
-    return _rated(study, arm, "fake_good", "\n\n".join(told))
+    return _rated(study, arm, "fake_good", study.respondent(arm, FAKE_GOOD))
 
 
-def _rated(study: Study, arm: Arm, name: str, system: str | None) -> Iterator[Scored]:
+def _rated(study: Study, arm: Arm, name: str, who: Respondent) -> Iterator[Scored]:
     asked = statement_inventory(study.config.measures.ratings)
     tick = study.announce(f"{name} {arm.slug}", len(asked.items) * FORMS)
-    adapter = study.adapter(arm)
-    given = likert.expected(study.model(arm), asked, system, adapter, RATINGS[:FORMS], tick)
+    given = likert.expected(who, asked, RATINGS[:FORMS], tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
 
 
 def _letters(study: Study, arm: Arm) -> Iterator[Scored]:
     asked = study.inventory
     tick = study.announce(f"letters {arm.slug}", len(asked.items) * FORMS)
-    system, adapter = study.system(arm), study.adapter(arm)
-    given = letters.letters(study.model(arm), asked, system, adapter, CHOICES[:FORMS], tick)
+    given = letters.letters(study.respondent(arm), asked, CHOICES[:FORMS], tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
 
 
@@ -106,14 +98,7 @@ def _interview(study: Study, arm: Arm) -> Iterator[Scored]:
     rater = TextRater.train([s for s in study.scenes if s.split == "build"], catalog())
     questions = interview.written(asked, rater, "words", (study.config.seed,))
     tick = study.announce(f"interview {arm.slug}", len(questions))
-    given = drawn.draw(
-        study.model(arm),
-        questions,
-        study.system(arm),
-        study.adapter(arm),
-        interview.AT_LENGTH,
-        tick,
-    )
+    given = drawn.draw(study.respondent(arm), questions, interview.AT_LENGTH, tick)
     return _answers(given, {item.id: item.scale for item in asked.items})
 
 
