@@ -15,16 +15,26 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 from personalign.errors import RunError
 
-__all__ = ["Run", "content_hash", "environment", "file_hash", "tree_hash", "write_atomic"]
+__all__ = [
+    "Run",
+    "concurrently",
+    "content_hash",
+    "environment",
+    "file_hash",
+    "tree_hash",
+    "write_atomic",
+]
 
 PACKAGES = ("personalign", "torch", "transformers", "peft", "accelerate", "scipy", "pandas")
 
@@ -219,3 +229,31 @@ class Run:
         """Files of a finished step with their hashes, as input to the steps that follow."""
         files: dict[str, str] = self.manifest["steps"][name]["files"]
         return files
+
+
+def concurrently(jobs: Sequence[Callable[[], object]], workers: int = 16) -> None:
+    """Do jobs that wait for one another's engine, in order, so many at the same time.
+
+    They run in threads that a stopped process does not wait for. The first error is raised once
+    the jobs that had begun are done; those that had not are left.
+    """
+    waiting, failed = SimpleQueue[Callable[[], object]](), SimpleQueue[BaseException]()
+    for job in jobs:
+        waiting.put(job)
+
+    def serve() -> None:
+        while failed.empty():
+            try:
+                waiting.get_nowait()()
+            except Empty:
+                return
+            except BaseException as e:
+                failed.put(e)
+
+    threads = [Thread(target=serve, daemon=True) for _ in jobs[:workers]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if not failed.empty():
+        raise failed.get()

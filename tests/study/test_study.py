@@ -103,7 +103,7 @@ def test_killed_and_resumed_ends_with_the_same_numbers(
     name = "adapters/INFP/adapter_model.safetensors"
     first, second = load_file(whole / name), load_file(out / name)
     assert all(first[k].equal(second[k]) for k in first)
-    for name in ("verification.json", "analysis.json", "replies/INFP-adapter.jsonl"):
+    for name in ("verification.json", "analysis.json", "replies/INFP-adapter.replies.jsonl"):
         assert (whole / name).read_text() == (out / name).read_text()
 
 
@@ -179,7 +179,7 @@ def test_a_custom_persona_is_trained_and_verified_on_generated_pairs(
         "pairs": {"night_mechanic": files},
     }
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
-    study.run(tasks=("behaviour", "statements"), until="verify")
+    study.run("persona", until="verify")
     infp, mechanic = verdicts(tmp_path / "run")
     assert infp.margin is not None
     assert infp.margin.scenes == 3
@@ -250,7 +250,7 @@ def test_samples_that_raised_are_errors_and_asked_again_by_the_next_run(
 def test_a_study_without_a_task_that_scores_is_refused(tiny_base: Path, tmp_path: Path) -> None:
     change = {"base": str(tiny_base), "measures": SMALL["measures"] | {"tasks": ["replies"]}}
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
-    with pytest.raises(InputError, match="nothing that gives scores among the tasks replies"):
+    with pytest.raises(InputError, match="no measure of persona or change"):
         study.run()
     assert not (tmp_path / "run" / "adapters").exists()
 
@@ -290,9 +290,7 @@ def test_other_ways_of_asking_are_tasks_too(tiny_base: Path, tmp_path: Path) -> 
         "measures": SMALL["measures"] | {"tasks": tasks},
     }
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
-    for arm in study.arms:
-        for task in tasks:
-            study.measure(arm, task)
+    study.measure(study.arms, study.measures)
     collect(study)
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     assert set(frame["task"]) == set(tasks)
@@ -315,7 +313,7 @@ def test_without_an_adapter_to_ask_nothing_is_trained(tiny_base: Path, tmp_path:
     change = {"base": str(tiny_base), "conditions": ["base", "prompted"]}
     change["personas"] = ["night_mechanic"]  # has no replies in the corpus
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
-    study.run(("behaviour", "statements"), "verify")
+    study.run("persona", "verify")
     assert not (tmp_path / "run" / "adapters").exists()
     assert [v.condition for v in verdicts(tmp_path / "run")] == ["prompted"]
 
@@ -338,6 +336,7 @@ def test_report_is_there_and_asks_nothing_of_the_network(whole: Path) -> None:
     [
         ({"personnas": ["INFP"]}, r"unknown key 'personnas' in .*did you mean 'personas'"),
         ({"training": {"epoch": 1}}, r"unknown key 'epoch' in .*training.*did you mean 'epochs'"),
+        ({"measures": {"tasks": ["behavior"]}}, r"unknown measure 'behavior'.*'behaviour'"),
         ({"conditions": ["base", "adaptor"]}, r"unknown condition 'adaptor'.*'adapter'"),
         ({"training": {"beta": -1}}, r"training\.beta: .*greater than 0"),
         ({"name": "a/b"}, "name: "),

@@ -92,12 +92,12 @@ def test_a_full_fine_tuning_with_neutral_prompts_is_measured_as_itself(
     assert (card.settings.method, card.system) == ("full", "You are an INFP")
     assert card.pairs == 2
     arm = Arm(persona="INFP", condition="prompted+adapter")
-    whole.measure(arm, "behaviour")
+    whole.measure([arm], whole.measures)
     assert whole.system(arm) == "You are an INFP"
     made, base = whole.respondent(arm), whole.respondent(Arm())
     assert not made.name.startswith(whole.base_identity)
     assert base.name.startswith(whole.base_identity)
-    whole.measure(Arm(), "behaviour")
+    whole.measure([Arm()], whole.measures)
 
 
 def test_what_several_personas_share_is_scored_once(

@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
 from personalign import personas
+from personalign.corpus import scenes
+from personalign.errors import InputError
+from personalign.measures import Measures, chosen
 from personalign.personas import DICHOTOMIES
-from personalign.psychometrics.inventory import interview_inventory, statement_inventory
+from personalign.psychometrics.inventory import (
+    interview_inventory,
+    pair_inventory,
+    statement_inventory,
+)
 from personalign.psychometrics.validity import Validity
-from personalign.psychometrics.wording import CHOICES, RATINGS
-from personalign.records import Arm
+from personalign.psychometrics.wording import CHOICES, FORMS, RATINGS
+from personalign.records import Arm, Scene
 from personalign.study import Study, StudyConfig
-from personalign.study.tasks import FORMS
 from personalign.study.validity import validity
 from personalign.study.verdicts import reach
 
@@ -59,6 +64,10 @@ def known(study: Study, scores: pd.DataFrame) -> Validity:
     return validity(study, scores)
 
 
+def situations(study: Study) -> list[Scene]:
+    return scenes.select(study.scenes, "measure", study.config.measures.scenes)
+
+
 def at(arm: Arm, scale: str) -> float:
     """Where an arm stands on a scale."""
     if not arm.persona:
@@ -71,12 +80,13 @@ def rows(study: Study, arm: Arm, rng: np.random.Generator) -> Iterator[tuple[str
         return float(rng.normal(0, 0.1))
 
     types = [p for p in personas.catalog().values() if p.letters()]
-    for scene in study.measure_scenes:
+    inventory = pair_inventory()
+    for scene in situations(study):
         for p in (p for p in types if p.name in scene.replies):
             leans = sum(at(arm, s) * t for s, t in p.traits.items())
             yield "behaviour", scene.id, f"reply:{p.name}", leans + noise()
-    for item in study.inventory.items:
-        signed = at(arm, item.scale) * study.inventory.sign(item)
+    for item in inventory.items:
+        signed = at(arm, item.scale) * inventory.sign(item)
         for ask in ("a", "b"):
             yield "statements", item.id, f"first:{ask}", signed + noise()
             yield "statements", item.id, f"second:{ask}", noise()
@@ -133,10 +143,8 @@ def test_a_good_impression_is_a_shift_of_the_ratings(known: Validity) -> None:
 
 
 def test_a_good_impression_needs_an_honest_one() -> None:
-    with pytest.raises(ValidationError, match="name both"):
-        StudyConfig.model_validate(
-            {"name": "x", "personas": ["INFP"], "measures": {"tasks": ["fake_good"]}}
-        )
+    with pytest.raises(InputError, match="name both"):
+        chosen(Measures(tasks=("fake_good",)))
 
 
 def test_losses_are_counted(study: Study, scores: pd.DataFrame) -> None:
@@ -190,7 +198,7 @@ def test_no_labels_are_tried_without_the_four_dichotomies(tmp_path: Path) -> Non
         {"persona": arm.persona, "condition": arm.condition, "seed": 0, "task": "behaviour",
          "sample": scene.id, "metric": f"reply:{name}", "value": float(rng.normal()),
          "state": "ok"}
-        for arm in study.arms for scene in study.measure_scenes for name in scene.replies
+        for arm in study.arms for scene in situations(study) for name in scene.replies
     ]  # fmt: skip
     found = validity(study, pd.DataFrame(made))
     assert found.false_labels == ()

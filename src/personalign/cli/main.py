@@ -139,10 +139,8 @@ def verify(file: StudyFile, out: Out = None, as_json: Json = False) -> None:
     Example: personalign verify recipes/quickstart.yaml
     """
     with progress_bars() as announce:
-        from personalign.study import PERSONA
-
         study = _study(file, out, announce)
-        folder = study.run(tasks=PERSONA, until="verify")
+        folder = study.run("persona", until="verify")
     _show_verdicts(folder, None, as_json)
 
 

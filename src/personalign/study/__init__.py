@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from personalign.study.config import PERSONA, TASKS, Measures, StudyConfig, read_config
+from personalign.study.config import StudyConfig, read_config
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
 
-__all__ = ["PERSONA", "TASKS", "Measures", "Study", "StudyConfig", "read_config"]
+__all__ = ["Study", "StudyConfig", "read_config"]
 
 
 def __getattr__(name: str) -> Any:

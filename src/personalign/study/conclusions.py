@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from personalign import __version__, analysis, report
-from personalign.psychometrics.inventory import interview_inventory, statement_inventory
+from personalign.records import BASE
 from personalign.runs import file_hash, write_atomic
-from personalign.study.config import PERSONA
 from personalign.study.context import context
-from personalign.study.tasks import SCORED
 from personalign.study.validity import validity
 from personalign.study.verdicts import margins, reach
 from personalign.training import card
@@ -27,8 +25,7 @@ __all__ = ["CONCLUSIONS", "collect"]
 
 def collect(study: Study) -> None:
     """The scores of all the study's steps that are done, in one long table."""
-    tasks = [task for task in study.config.measures.tasks if task in SCORED]
-    steps = [study.step(arm, task) for arm in study.arms for task in tasks]
+    steps = [study.step(arm, measure) for arm in study.arms for measure in study.measures]
     made = _outputs(study, [*steps, "evaluations"])
     files = {f: digest for f, digest in made.items() if f.endswith(".parquet")}
     path = study.folder.path / "scores.parquet"
@@ -48,11 +45,7 @@ def verify(study: Study) -> None:
         "code": __version__,
         "scores": study.folder.outputs("collect"),
         "personas": study.personas,
-        "inventories": [
-            study.inventory,
-            statement_inventory(study.config.measures.ratings),
-            interview_inventory(study.config.measures.interview),
-        ],
+        "keys": {m.name: m.subject(BASE) for m in study.measures if m.key is not None},
         "seed": study.config.seed,
     }
 
@@ -92,7 +85,8 @@ def analyse(study: Study) -> None:
         frame = analysis.read(study.folder.path / "scores.parquet")
         strength = {arm: margins(study, frame, arm) for arm in study.arms[1:]}
         beside = context(study.folder.path, study.personas, strength)
-        outcomes = frame[~frame["task"].isin(PERSONA)]
+        asked = [m.task for m in study.measures if m.about == "persona"]
+        outcomes = frame[~frame["task"].isin(asked)]
         result = analysis.analyse(outcomes, study.config.seed, context=beside, margins=equivalent)
         return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
 
@@ -130,5 +124,6 @@ def _outputs(study: Study, steps: Sequence[str]) -> dict[str, str]:
 
 
 def _replied(study: Study) -> dict[str, str]:
-    steps = [*(study.step(arm, "replies") for arm in study.arms), "evaluations"]
+    steps = [study.step(arm, measure) for arm in study.arms for measure in study.measures]
+    steps.append("evaluations")
     return {f: digest for f, digest in _outputs(study, steps).items() if f.endswith(".jsonl")}

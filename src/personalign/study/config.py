@@ -3,72 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import InputError, unknown
+from personalign.measures import Measures, chosen
 from personalign.models import embedded
 from personalign.personas import Persona, load
 from personalign.records import BASE, Arm, Condition, Record
 from personalign.training.config import TrainingConfig
 
-__all__ = ["PERSONA", "TASKS", "Measures", "PairFiles", "StudyConfig", "read_config"]
-
-Task = Literal[
-    "behaviour", "statements", "ratings", "fake_good", "letters", "interview", "social", "replies"
-]
-TASKS: tuple[Task, ...] = get_args(Task)
-"""What a study can measure itself; Inspect tasks stand under `measures.evaluations`."""
-
-PERSONA = TASKS[:6]
-"""Those that ask whether the persona is there; the others ask what it changed."""
-
-
-class Measures(Record):
-    """What is measured, on how much."""
-
-    tasks: tuple[Task, ...] = ("behaviour", "statements", "social", "replies")
-    """What is measured. Self-report (ratings, letters) says little on small models; `fake_good`
-    asks the ratings again, for the best impression, and has no voice in the verdict."""
-    ratings: str = "mbti_statements"
-    """Single statements to agree with: a shipped inventory or a YAML path."""
-    interview: str = "mbti_interview"
-    """Open questions: a shipped inventory or a YAML path."""
-    scenes: int | None = Field(None, ge=2)
-    """Measure scenes for behaviour; all where empty."""
-    inventory: str = "mbti_pairs"
-    """Statement pairs: a shipped inventory or a YAML path."""
-    asks: int = Field(3, ge=1, le=3)
-    """Ways of asking for statements."""
-    social: str = "starter"
-    """Social items: `starter`, `hub`, a file or SocialIQA's folder."""
-    social_items: int | None = Field(None, ge=2)
-    """How many social items; all where empty."""
-    evaluations: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Inspect tasks by name (docs/evaluations.md), each with its arguments, `{}` for none."""
-    evaluation_limit: int | None = Field(None, ge=1)
-    """How many samples of each Inspect task; all where empty."""
-    grader: str | None = None
-    """Inspect model that judges for tasks whose `judge` is `grader`."""
-    equivalence: dict[str, float] = Field(default_factory=dict)
-    """Metric → the largest difference that counts as none (proportions: 0 to 1), for tests of
-    equivalence with base."""
-    replies: int = Field(6, ge=0)
-    """Measure scenes that are also answered in free text."""
-    max_new_tokens: int = Field(80, ge=1)
-    """Length limit of a free-text reply, in tokens."""
-    temperature: float = Field(0.2, ge=0)
-    """Sampling temperature of free text (LAPD: 0.2)."""
-    top_p: float = Field(0.9, gt=0, le=1)
-    """Nucleus of free text (LAPD: 0.9)."""
-
-    @model_validator(mode="after")
-    def _fake_good_has_an_honest_side(self) -> Measures:
-        if "fake_good" in self.tasks and "ratings" not in self.tasks:
-            raise ValueError("fake_good is compared with ratings: name both")
-        return self
+__all__ = ["PairFiles", "StudyConfig", "read_config"]
 
 
 class PairFiles(Record):
@@ -147,6 +94,10 @@ def read_config(path: Path) -> StudyConfig:
     except ValidationError as e:
         raise _bad_key(path, e) from e
     config.catalogue()  # a wrong name is said before anything heavy is loaded
+    try:
+        chosen(config.measures)
+    except InputError as e:
+        raise InputError(f"{path}: {e.what}", e.remedy) from e
     return config
 
 

@@ -8,16 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from personalign import analysis
 from personalign.errors import CorpusError
+from personalign.measures import Margins
 from personalign.personas import TYPES, Persona
 from personalign.records import BASE, Arm, Transcript, read_jsonl
 
 __all__ = ["context"]
-
-Margins = tuple["pd.Series[float]", "pd.Series[float]"]
 
 
 def context(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from personalign.analysis import detectable_proportion
-from personalign.psychometrics.inventory import interview_inventory, statement_inventory
 from personalign.records import Record
 from personalign.study.config import StudyConfig
 from personalign.study.steps import Study
@@ -34,19 +33,6 @@ class PlannedTask(Record):
     detectable_at_40: float | None
 
 
-SIZES: Mapping[str, Callable[[Study], int]] = {
-    "behaviour": lambda study: len(study.measure_scenes),
-    "statements": lambda study: len(study.inventory.items),
-    "ratings": lambda study: len(statement_inventory(study.config.measures.ratings).items),
-    "fake_good": lambda study: len(statement_inventory(study.config.measures.ratings).items),
-    "letters": lambda study: len(study.inventory.items),
-    "interview": lambda study: len(interview_inventory(study.config.measures.interview).items),
-    "social": lambda study: len(study.social_items),
-    "replies": lambda study: len(study.reply_scenes),
-}
-"""How many samples each of a study's own tasks asks an arm."""
-
-
 def plan_of(config: StudyConfig) -> list[PlannedTask]:
     """Every task that a study names, Inspect tasks last. Reads the corpus, the item files and the
     data of Inspect tasks, never the model.
@@ -60,7 +46,7 @@ def plan_of(config: StudyConfig) -> list[PlannedTask]:
 
 def _sizes(study: Study) -> Iterator[tuple[str, int]]:
     measures = study.config.measures
-    yield from ((task, SIZES[task](study)) for task in measures.tasks)
+    yield from ((measure.name, measure.size) for measure in study.measures)
     if measures.evaluations:
         for name, task in zip(measures.evaluations, study.inspect_tasks, strict=True):
             size = len(task.dataset)

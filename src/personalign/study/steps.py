@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,25 @@ import yaml
 from personalign import __version__, analysis, personas
 from personalign.corpus import pairs, scenes
 from personalign.errors import InputError
-from personalign.evals import social
+from personalign.measures import Material, Measure, Scored, made
 from personalign.models import embedded
 from personalign.models.engine import Engine, adopt
 from personalign.models.local import LocalModel
 from personalign.models.provenance import adapter_hash
 from personalign.models.respondent import LocalRespondent, Prompted, Respondent
-from personalign.psychometrics import administer, inventory
-from personalign.records import Arm, PreferencePair, Scene, ScoreRow, read_jsonl, to_jsonl
-from personalign.runs import Run, content_hash, environment, write_atomic
+from personalign.records import (
+    Arm,
+    PreferencePair,
+    Scene,
+    ScoreRow,
+    Transcript,
+    read_jsonl,
+    to_jsonl,
+)
+from personalign.runs import Run, concurrently, content_hash, environment, write_atomic
 from personalign.study.conclusions import CONCLUSIONS, collect
-from personalign.study.config import TASKS, StudyConfig
+from personalign.study.config import StudyConfig
 from personalign.study.evaluations import contents, evaluate, planned_tasks
-from personalign.study.replies import replies
-from personalign.study.tasks import SCORED
 from personalign.study.training import (
     neutral_prompts,
     persona_pairs,
@@ -102,29 +107,15 @@ class Study:
         return self._whole[persona]
 
     @cached_property
-    def measure_scenes(self) -> list[Scene]:
-        """Scenes that measure, spread over the areas."""
-        return scenes.select(self.scenes, "measure", self.config.measures.scenes)
-
-    @property
-    def reply_scenes(self) -> list[Scene]:
-        """Measure scenes that are also answered in free text."""
-        return self.measure_scenes[: self.config.measures.replies]
-
-    @cached_property
-    def social_items(self) -> list[social.SocialItem]:
-        """Social items in the file's order."""
-        return social.read(self.config.measures.social)[: self.config.measures.social_items]
+    def measures(self) -> list[Measure]:
+        """What is asked of every arm, in the study's order."""
+        settings = self.config.measures
+        return made(Material(settings, self.scenes, self.pair_scenes, self.config.seed))
 
     @cached_property
     def inspect_tasks(self) -> list[Any]:
         """The Inspect tasks that are named under `measures.evaluations`, with their data."""
         return planned_tasks(self)
-
-    @cached_property
-    def inventory(self) -> inventory.PairInventory:
-        """Statement pairs."""
-        return inventory.pair_inventory(self.config.measures.inventory)
 
     @property
     def arms(self) -> list[Arm]:
@@ -140,43 +131,32 @@ class Study:
             if files.measure
         }
 
-    def scenes_for(self, arm: Arm) -> list[Scene]:
-        """What an arm's behaviour is measured on; the base, on all that any persona is."""
-        own = [
-            s for n, scenes in self.pair_scenes.items() if arm.persona in ("", n) for s in scenes
-        ]
-        return [*self.measure_scenes, *own]
-
     def counterpart(self, name: str) -> str | None:
         """Whose reply stands against the persona's own on scenes that measure."""
         return REJECTED if name in self.config.pairs else self.personas[name].opposite
 
     # Steps.
 
-    def run(self, tasks: Sequence[str] = TASKS, until: str = "report") -> Path:
+    def run(self, about: str | None = None, until: str = "report") -> Path:
         """Do every step that is not done, up to `until`; returns the run folder.
 
         Args:
-            tasks: Which of the study's tasks are measured.
+            about: Only measures that tell this (see `Measure.about`); all where None.
             until: The last of verify, analyse, report that is done.
         """
-        tasks = [t for t in self.config.measures.tasks if t in tasks]
+        measures = [m for m in self.measures if about in (None, m.about)]
         with self.folder.locked():
-            scored = [(arm, task) for arm in self.arms for task in tasks if task in SCORED]
             evaluated = until != "verify" and bool(self.config.measures.evaluations)
-            if not scored and not evaluated:
+            if all(m.about == "quality" for m in measures) and not evaluated:
                 raise InputError(
-                    f"nothing that gives scores among the tasks {', '.join(tasks) or '(none)'}",
-                    "name behaviour or statements, or others, under `measures.tasks`",
+                    f"no measure of {about or 'persona or change'} in the study",
+                    "name some under `measures.tasks`",
                 )
             self.begin()
             if evaluated:
                 _ = self.inspect_tasks  # a wrong name is said before anything is trained
             self.train_all()
-            for arm, task in scored:
-                self.measure(arm, task)
-            if "replies" in tasks:
-                replies(self)
+            self.measure(self.arms, measures)
             if evaluated:
                 self.evaluate()
             try:
@@ -276,14 +256,34 @@ class Study:
         if not self.folder.is_done(f"train:{name}", self._train_inputs(persona)):
             train_persona(self, persona, made, out)
 
-    def measure(self, arm: Arm, task: str) -> None:
-        """One task that scores, for one arm."""
-        inputs = self.arm_inputs(arm, SCORED[task].subject(self, arm))
-        self.folder.step(self.step(arm, task), inputs, lambda: [self._scores(arm, task)])
+    def measure(self, arms: Sequence[Arm], measures: Sequence[Measure]) -> None:
+        """Ask these arms these measures, at the same time where one engine answers for them."""
+        waiting = [(arm, m) for arm in arms for m in measures if not self._is_measured(arm, m)]
+        for together in self._together(list(dict.fromkeys(arm for arm, _ in waiting))):
+            who = {arm: self.respondent(arm) for arm in together}
+            concurrently(
+                [partial(self._measure, who[arm], arm, m) for arm, m in waiting if arm in who]
+            )
 
-    def step(self, arm: Arm, task: str) -> str:
+    def _together(self, arms: Sequence[Arm]) -> Iterator[Sequence[Arm]]:
+        """Arms that are in memory at the same time: all, but whole models one by one."""
+        yield from ([arm] for arm in arms if self._is_whole(arm))
+        yield [arm for arm in arms if not self._is_whole(arm)]
+
+    def _is_measured(self, arm: Arm, measure: Measure) -> bool:
+        return self.folder.is_done(self.step(arm, measure), self._subject(arm, measure))
+
+    def _subject(self, arm: Arm, measure: Measure) -> dict[str, Any]:
+        return self.arm_inputs(arm, measure.subject(arm))
+
+    def _measure(self, who: Respondent, arm: Arm, measure: Measure) -> None:
+        inputs = self._subject(arm, measure)
+        work = partial(self._asked, who, arm, measure)
+        self.folder.step(self.step(arm, measure), inputs, work)
+
+    def step(self, arm: Arm, measure: Measure) -> str:
         """The name of a step that measures."""
-        return f"measure:{arm.slug}:{task}"
+        return f"measure:{arm.slug}:{measure.name}"
 
     def arm_inputs(self, arm: Arm, subject: Any) -> dict[str, Any]:
         """What an arm's answers to a subject depend on."""
@@ -309,11 +309,6 @@ class Study:
         given = self.config.adapters.get(name)
         return own if given is None else trained_under(given) or own
 
-    @property
-    def asks(self) -> tuple[str, ...]:
-        """Ways of asking for statements."""
-        return administer.ASK[: self.config.measures.asks]
-
     def _adapter(self, arm: Arm) -> str | None:
         """Load an arm's adapter where it has one; returns its name."""
         if self._is_whole(arm):
@@ -323,27 +318,36 @@ class Study:
             self.base_model.add_adapter(arm.adapter, folder, self.config.strength)
         return arm.adapter
 
-    def _scores(self, arm: Arm, task: str) -> Path:
-        scored = SCORED[task]
-        rows = [
-            ScoreRow(
-                run=self.config.name,
-                base_model=self.base_identity,
-                persona=arm.persona,
-                condition=arm.condition,
-                seed=arm.seed,
-                task=scored.label(self) if scored.label else task,
-                sample=sample,
-                cluster=cluster,
-                metric=metric,
-                value=value,
-                state=state,
-            )
-            for sample, cluster, metric, value, state in scored.ask(self, arm)
-        ]
-        path = self.folder.path / "scores" / f"{arm.slug}.{task}.parquet"
-        analysis.write(analysis.to_frame(rows), path)
-        return path
+    def _asked(self, who: Respondent, arm: Arm, measure: Measure) -> list[Path]:
+        """Put a measure to an arm; the files of its scores and of what was said."""
+        tick = self.announce(f"{measure.name} {arm.slug}", measure.size)
+        found = list(measure.ask(who, arm, tick))
+        said = [entry for entry in found if isinstance(entry, Transcript)]
+        rows = [self._row(arm, measure, entry) for entry in found if isinstance(entry, tuple)]
+        files, name = [], f"{arm.slug}.{measure.name}"
+        if rows:
+            path = self.folder.path / "scores" / f"{name}.parquet"
+            files.append(analysis.write(analysis.to_frame(rows), path))
+        if said:
+            path = self.folder.path / "replies" / f"{name}.jsonl"
+            files.append(write_atomic(path, to_jsonl(said)))
+        return files
+
+    def _row(self, arm: Arm, measure: Measure, scored: Scored) -> ScoreRow:
+        sample, cluster, metric, value, state = scored
+        return ScoreRow(
+            run=self.config.name,
+            base_model=self.base_identity,
+            persona=arm.persona,
+            condition=arm.condition,
+            seed=arm.seed,
+            task=measure.task,
+            sample=sample,
+            cluster=cluster,
+            metric=metric,
+            value=value,
+            state=state,
+        )
 
     def evaluate(self) -> None:
         """The Inspect tasks, for all arms."""

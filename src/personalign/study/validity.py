@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from personalign.measures import Answered
 from personalign.personas import DICHOTOMIES, TYPES
 from personalign.psychometrics import agreement, reliability
-from personalign.psychometrics.scoring import answers_of
 from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
 from personalign.psychometrics.verify import false_confirmations
 from personalign.records import BASE, Arm
-from personalign.study.positions import ANSWERED, CENTRED, answers, key, positions, rows_of
+from personalign.study.verdicts import positions, rows_of
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
@@ -27,9 +27,6 @@ __all__ = ["validity"]
 
 Positions = Mapping[Arm, Mapping[str, pd.DataFrame]]
 """Arm → measure → unit × scale."""
-
-VARIED = ("statements", "ratings", "letters")
-"""Measures that ask about the same items in several wordings."""
 
 
 def validity(study: Study, scores: pd.DataFrame) -> Validity:
@@ -55,8 +52,9 @@ def _means(found: Positions) -> pd.DataFrame:
 
 def _over_arms(study: Study, found: Positions) -> Iterator[ArmFigure]:
     """Internal consistency of every scale, over arms by items or situations."""
+    keys = {m.name: m.key for m in study.measures}
     for measure, base in found[BASE].items():
-        keyed = key(study, measure)
+        keyed = keys[measure]
         for scale in base:
             rows = {arm.slug: own[measure][scale] for arm, own in found.items() if measure in own}
             table = pd.DataFrame(rows).dropna(how="all").T
@@ -70,19 +68,20 @@ def _over_arms(study: Study, found: Positions) -> Iterator[ArmFigure]:
 def _within_arms(study: Study, scores: pd.DataFrame) -> Iterator[ArmFigure]:
     """What wording, order and agreeing do to the answers of each arm, and what was lost."""
     seed = study.config.seed
-    for measure in (m for m in study.config.measures.tasks if m in ANSWERED):
-        inventory = ANSWERED[measure].inventory(study)
+    answered = [m for m in study.measures if isinstance(m, Answered)]
+    for measure in (m for m in answered if m.voice):
+        inventory = measure.inventory
         for arm in study.arms:
-            given = answers(scores, arm, measure)
+            given = measure.answers(rows_of(scores, arm, measure))
             figures = reliability.rates(given, seed)
-            if measure in VARIED:
+            if measure.varied:
                 figures += reliability.retest(given, inventory, seed)
                 figures += reliability.order(given, inventory, seed)
                 figures.append(reliability.acquiescence_figure(given, inventory, seed))
-            if measure == "ratings" and "fake_good" in study.config.measures.tasks:
-                good = answers_of(rows_of(scores, arm, "fake_good"), ANSWERED[measure].way)
+            for other in (m for m in answered if m.beside == measure.name):
+                good = other.answers(rows_of(scores, arm, other))
                 figures += reliability.desirability(given, good, inventory, seed)
-            yield from (ArmFigure(measure=measure, arm=arm.slug, **dict(f)) for f in figures)
+            yield from (ArmFigure(measure=measure.name, arm=arm.slug, **dict(f)) for f in figures)
 
 
 def _false_labels(study: Study, scores: pd.DataFrame, found: Positions) -> Iterator[FalseLabels]:
@@ -90,20 +89,22 @@ def _false_labels(study: Study, scores: pd.DataFrame, found: Positions) -> Itera
         return
     before, after = (_half(study, scores, k) for k in (0, 1))
     if before:
-        yield _false(BASE, before, after, study.config.seed, None)
+        yield _false(study, BASE, before, after, None)
     for arm in study.arms[1:]:
         own = study.personas[arm.persona].letters()
-        yield _false(arm, found[BASE], found[arm], study.config.seed, own)
+        yield _false(study, arm, found[BASE], found[arm], own)
 
 
 def _false(
+    study: Study,
     arm: Arm,
     before: Mapping[str, pd.DataFrame],
     after: Mapping[str, pd.DataFrame],
-    seed: int,
     own: str | None,
 ) -> FalseLabels:
-    result = false_confirmations(before, after, seed, own if own in TYPES else None, CENTRED)
+    centred = {m.name for m in study.measures if m.centred}
+    known = own if own in TYPES else None
+    result = false_confirmations(before, after, study.config.seed, known, centred)
     return FalseLabels(arm=arm.slug, **dict(result))
 
 
@@ -112,10 +113,10 @@ def _half(study: Study, scores: pd.DataFrame, k: int) -> dict[str, pd.DataFrame]
     found: dict[str, pd.DataFrame] = {}
     wording = scores["metric"].str.partition(":")[2].str.removesuffix(":forward")
     wording = wording.str.removesuffix(":reversed")
-    for measure in (m for m in study.config.measures.tasks if m in VARIED):
-        own = (scores["task"] == measure) & (scores["persona"] == "")
+    for measure in (m for m in study.measures if m.varied and m.voice):
+        own = (scores["task"] == measure.task) & (scores["persona"] == "")
         names = sorted(wording[own].unique())
         if len(names) > 1:
             half = scores[own & wording.isin(names[k::2])]
-            found |= positions(study, half, BASE, [measure])
+            found |= positions(study, half, BASE, [measure.name])
     return found

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from personalign.measures import Margins, Measure
 from personalign.psychometrics import verify as verification
 from personalign.records import BASE, Arm
-from personalign.study.positions import CENTRED, positions, rows_of
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
 
-__all__ = ["margins", "reach", "verdicts"]
+__all__ = ["margins", "positions", "reach", "rows_of", "verdicts"]
 
 
 def verdicts(folder: Path) -> Sequence[verification.Verification]:
@@ -36,26 +36,37 @@ def reach(study: Study, scores: pd.DataFrame) -> Iterator[verification.Verificat
             positions(study, scores, arm),
             margins(study, scores, arm),
             study.config.seed,
-            CENTRED,
+            {m.name for m in study.measures if m.centred},
         )
 
 
-def margins(
-    study: Study, scores: pd.DataFrame, arm: Arm
-) -> tuple[pd.Series[float], pd.Series[float]] | None:
-    """Own reply minus its counterpart's, by scene: under base and under the arm.
+def positions(
+    study: Study, scores: pd.DataFrame, arm: Arm, only: Collection[str] | None = None
+) -> dict[str, pd.DataFrame]:
+    """Measure → unit × scale, of the measures that speak in the verdict, or of those named."""
+    asked = [m for m in study.measures if (m.voice if only is None else m.name in only)]
+    found = {m.name: m.positions(rows_of(scores, arm, m)) for m in asked}
+    return {name: units for name, units in found.items() if units is not None}
 
-    None where behaviour was not measured, or fewer than two scenes have both replies.
+
+def margins(study: Study, scores: pd.DataFrame, arm: Arm) -> Margins | None:
+    """Own reply minus its counterpart's, by sample: under base and under the arm.
+
+    None where no measure knows them.
     """
-    if "behaviour" not in study.config.measures.tasks:
-        return None
-    own, other = f"reply:{arm.persona}", f"reply:{study.counterpart(arm.persona)}"
-    found = []
-    for asked in (BASE, arm):
-        rows = rows_of(scores, asked, "behaviour")
-        wide = rows.pivot(index="sample", columns="metric", values="value")
-        if own not in wide or other not in wide:
-            return None
-        found.append((wide[own] - wide[other]).dropna())
-    base, after = found
-    return (base.reindex(after.index), after) if len(after) > 1 else None
+    other = study.counterpart(arm.persona)
+    for measure in study.measures:
+        base, after = (rows_of(scores, a, measure) for a in (BASE, arm))
+        if other and (found := measure.margins(base, after, arm.persona, other)):
+            return found
+    return None
+
+
+def rows_of(scores: pd.DataFrame, arm: Arm, measure: Measure) -> pd.DataFrame:
+    """The rows of one measure of one arm."""
+    return scores[
+        (scores["persona"] == arm.persona)
+        & (scores["condition"] == arm.condition)
+        & (scores["seed"] == arm.seed)
+        & (scores["task"] == measure.task)
+    ]

@@ -1,0 +1,38 @@
+"""What does it write when it is asked about itself, and which pole does that sound like?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from personalign.measures.measure import Answered, Scored
+from personalign.models.respondent import Progress, Respondent, silent
+from personalign.personas import catalog
+from personalign.psychometrics import drawn, interview
+from personalign.psychometrics.inventory import InterviewInventory, interview_inventory
+from personalign.psychometrics.rater import TextRater
+from personalign.records import Arm
+
+__all__ = ["Interview"]
+
+
+class Interview(Answered):
+    """Open questions in free text, rated by a classifier that learnt from the build situations."""
+
+    name = "interview"
+    way = "interview"
+
+    @cached_property
+    def inventory(self) -> InterviewInventory:
+        """Whose questions are asked."""
+        return interview_inventory(self.material.settings.interview)
+
+    def subject(self, arm: Arm) -> object:
+        return [self.inventory, self.material.scenes]
+
+    def ask(self, who: Respondent, arm: Arm, progress: Progress = silent) -> Iterator[Scored]:
+        built = [scene for scene in self.material.scenes if scene.split == "build"]
+        rater = TextRater.train(built, catalog())
+        questions = interview.written(self.inventory, rater, "words", (self.material.seed,))
+        given = drawn.draw(who, questions, interview.AT_LENGTH, progress)
+        return ((a.sample, self.scale[a.sample], a.metric, a.value, a.state) for a in given)

@@ -1,0 +1,43 @@
+"""What it changed in social reasoning: which of three answers it finds likeliest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from personalign.evals import social
+from personalign.measures.measure import Measure, Scored
+from personalign.models.respondent import Progress, Respondent, silent
+from personalign.records import Arm
+
+__all__ = ["Social"]
+
+
+class Social(Measure):
+    """SocialIQA's rule on the items that the study names."""
+
+    name = "social"
+    about = "change"
+    by_default = True
+
+    @cached_property
+    def items(self) -> list[social.SocialItem]:
+        """Items in the file's order."""
+        settings = self.material.settings
+        return social.read(settings.social)[: settings.social_items]
+
+    @property
+    def task(self) -> str:
+        return social.task_name(self.material.settings.social)
+
+    @property
+    def size(self) -> int:
+        return len(self.items)
+
+    def subject(self, arm: Arm) -> object:
+        return self.items
+
+    def ask(self, who: Respondent, arm: Arm, progress: Progress = silent) -> Iterator[Scored]:
+        chosen = social.choices(who, self.items, progress=progress)
+        for item, choice in zip(self.items, chosen, strict=True):
+            yield item.id, item.id, "correct", float(choice == item.label), "ok"
