@@ -17,7 +17,7 @@ from personalign.models.judges.calibration import measured
 from personalign.models.judges.labelled import Labelled
 from personalign.models.judges.verdict import Verdict
 from personalign.psychometrics.agreement import multitrait_multimethod
-from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
+from personalign.psychometrics.validity import ArmFigure, Validity
 from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
 from personalign.records import Arm, Message, ScoreRow, Transcript, to_jsonl
 
@@ -40,9 +40,6 @@ VALIDITY = Validity(
                   high=0.9, n=16, method="bootstrap", seed=0),
         ArmFigure(measure="ratings", name="omega", scale="EI", over="arm", value=None, n=3,
                   method="none", seed=0, reason="3 complete respondents for 8 items"),
-    ),
-    false_labels=(
-        FalseLabels(arm="INFP-adapter", own="INFP", confirmed=("INFJ",), labels=15, rate=1 / 15),
     ),
 )  # fmt: skip
 STRENGTH = {"base": 0.0, "prompted": 0.05, "adapter": 0.5, "prompted+adapter": 0.6}

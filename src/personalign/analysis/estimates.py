@@ -23,6 +23,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_columns",
     "expanded_levels",
+    "expanded_tail",
     "mean_columns",
     "independent",
     "is_binary",
@@ -147,6 +148,14 @@ def expanded_levels(k: int, tail: float) -> tuple[float, float]:
     """
     edge = float(stats.norm.cdf(np.sqrt(k / (k - 1)) * stats.t.ppf(tail, k - 1)))
     return edge, 1 - edge
+
+
+def expanded_tail(k: int, share: float) -> float:
+    """The tail whose `expanded_levels` is this share of the draws: the p-value to that interval.
+
+    A share of draws is the tail of a normal, and the tail of a mean over k clusters is a t's.
+    """
+    return float(stats.t.cdf(stats.norm.ppf(share) / np.sqrt(k / (k - 1)), k - 1))
 
 
 def resample(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from personalign.analysis.estimates import FEW_CLUSTERS, expanded_levels
+from personalign.analysis.estimates import FEW_CLUSTERS, expanded_levels, expanded_tail
 
 __all__ = ["ALPHA", "DRAWS", "UnitMean", "mean_over_units"]
 
@@ -21,11 +21,16 @@ SIGNS_NEEDED = 6
 """Units that must agree exactly before a mean without spread counts: 2 · 0.5⁶ < 0.05."""
 
 
+RESOLVED = 20
+"""Draws beyond zero below which their share is too coarse to be a tail; the t tail takes over."""
+
+
 class UnitMean(NamedTuple):
     """A mean over `n` units with its 95 % interval.
 
-    `above` is the share of bootstrap means (or the t probability) over zero, `error` the standard
-    error, `method` how the interval was made.
+    `above` is the chance of a mean over zero, by the tails that the interval is made from: its
+    lower limit is zero where this is 0.975. `error` is the standard error, `method` how the
+    interval was made.
     """
 
     value: float
@@ -63,9 +68,21 @@ def mean_over_units(
         return UnitMean(centre, centre - half, centre + half, above, n, error, f"t, df {n - 1}")
     drawn = x[rng.integers(0, n, (draws, n))].mean(axis=1)
     low, high = (float(q) for q in np.quantile(drawn, expanded_levels(n, ALPHA / 2)))
-    above = float((drawn > 0).mean())
+    above = _above(drawn, n, centre / error)
     method = f"bootstrap over units (expanded percentiles, {draws} draws)"
     return UnitMean(centre, low, high, above, n, error, method)
+
+
+def _above(drawn: NDArray[np.float64], n: int, t: float) -> float:
+    """The chance over zero that matches expanded percentiles, as they do at `expanded_levels`.
+
+    Beyond what the draws resolve it is the t tail, which the expansion takes the normal one to.
+    """
+    over, under = int((drawn > 0).sum()), int((drawn < 0).sum())
+    if min(over, under) < RESOLVED:
+        return float(stats.t.cdf(t, n - 1))
+    even = (len(drawn) - over - under) / 2
+    return expanded_tail(n, (over + even) / len(drawn))
 
 
 def _without_spread(value: float, n: int) -> UnitMean:

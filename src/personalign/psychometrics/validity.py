@@ -1,13 +1,12 @@
-"""What is known of a study's measures: do they agree, are they reliable, would others pass too?"""
+"""What is known of a study's measures: do they agree, and are they reliable?"""
 
 from __future__ import annotations
 
 from personalign.psychometrics.agreement import Multitrait
 from personalign.psychometrics.reliability import Figure
-from personalign.psychometrics.verify import FalseConfirmations
 from personalign.records import Record
 
-__all__ = ["ArmFigure", "FalseLabels", "Validity"]
+__all__ = ["ArmFigure", "Validity"]
 
 
 class ArmFigure(Figure):
@@ -17,18 +16,8 @@ class ArmFigure(Figure):
     arm: str = ""
 
 
-class FalseLabels(FalseConfirmations):
-    """As which of the other types an arm would pass too.
-
-    The base is set against itself: half of the wordings against the other half.
-    """
-
-    arm: str
-
-
 class Validity(Record):
-    """All of it; `false_labels` is empty where not all four dichotomies were measured."""
+    """All of it."""
 
     agreement: Multitrait | None = None
     reliability: tuple[ArmFigure, ...] = ()
-    false_labels: tuple[FalseLabels, ...] = ()

@@ -1,4 +1,4 @@
-"""Can the measures be trusted? Reliability, biases and losses, and labels that pass by accident."""
+"""Can the measures be trusted? Reliability, biases and losses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from personalign.psychometrics.validity import ArmFigure, FalseLabels
+from personalign.psychometrics.validity import ArmFigure
 from personalign.report.findings import Findings
 from personalign.report.heatmap import heat_map
 from personalign.report.layout import Drawing, Group, interval, some
@@ -19,19 +19,15 @@ __all__ = ["reliability"]
 FIGURES: Mapping[str, Show] = {
     "figure": str, "scale": str, "arm": str, "shown": str, "n": str, "over": str, "reason": str,
 }  # fmt: skip
-LABELS: Mapping[str, Show] = {"arm": str, "own": str, "confirmed": str, "labels": str}
 
 
 def reliability(words: Words, found: Findings) -> list[Group]:
-    """Alpha at a glance, a table of figures for each measure, and labels that nobody meant."""
+    """Alpha at a glance, and a table of figures for each measure."""
     known = found.validity
-    groups = [
+    return [
         *some(_alphas(words, [f for f in known.reliability if f.name == "alpha"])),
         *_measures(words, known.reliability),
     ]
-    labels = [_label(entry) for entry in known.false_labels]
-    shown = table(words, "false_labels", labels, LABELS)
-    return [*groups, *([Group(words("table.false_labels"), (), (shown,))] if shown else [])]
 
 
 def _alphas(words: Words, figures: list[ArmFigure]) -> Group | None:
@@ -78,14 +74,4 @@ def _figure(words: Words, f: ArmFigure) -> dict[str, Any]:
         "method": f.method,
         "shown": interval(f.value, f.low, f.high, number),
         "reason": f.reason or "",
-    }
-
-
-def _label(entry: FalseLabels) -> dict[str, Any]:
-    return {
-        "arm": entry.arm,
-        "own": entry.own or "–",
-        "confirmed": ", ".join(entry.confirmed) or "–",
-        "labels": entry.labels,
-        "rate": entry.rate,
     }

@@ -1,4 +1,4 @@
-"""How far a study's measures can be trusted: reliability, agreement, false confirmations.
+"""How far a study's measures can be trusted: reliability and agreement.
 
 All of it comes from the table of scores; nothing is asked again. One unit of analysis is the arm:
 arms stand where a psychometrician has people, so that a coefficient over arms speaks of the
@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from personalign.measures import Answered
-from personalign.personas import DICHOTOMIES, TYPES
 from personalign.psychometrics import agreement, reliability
-from personalign.psychometrics.validity import ArmFigure, FalseLabels, Validity
-from personalign.psychometrics.verify import false_confirmations
+from personalign.psychometrics.validity import ArmFigure, Validity
 from personalign.records import BASE, Arm
 from personalign.study.verdicts import positions, rows_of
 
@@ -35,7 +33,6 @@ def validity(study: Study, scores: pd.DataFrame) -> Validity:
     return Validity(
         agreement=agreement.multitrait_multimethod(_means(found)),
         reliability=(*_over_arms(study, found), *_within_arms(study, scores)),
-        false_labels=tuple(_false_labels(study, scores, found)),
     )
 
 
@@ -82,41 +79,3 @@ def _within_arms(study: Study, scores: pd.DataFrame) -> Iterator[ArmFigure]:
                 good = other.answers(rows_of(scores, arm, other))
                 figures += reliability.desirability(given, good, inventory, seed)
             yield from (ArmFigure(measure=measure.name, arm=arm.slug, **dict(f)) for f in figures)
-
-
-def _false_labels(study: Study, scores: pd.DataFrame, found: Positions) -> Iterator[FalseLabels]:
-    if not any(set(DICHOTOMIES) <= set(units) for units in found[BASE].values()):
-        return
-    before, after = (_half(study, scores, k) for k in (0, 1))
-    if before:
-        yield _false(study, BASE, before, after, None)
-    for arm in study.arms[1:]:
-        own = study.personas[arm.persona].letters()
-        yield _false(study, arm, found[BASE], found[arm], own)
-
-
-def _false(
-    study: Study,
-    arm: Arm,
-    before: Mapping[str, pd.DataFrame],
-    after: Mapping[str, pd.DataFrame],
-    own: str | None,
-) -> FalseLabels:
-    centred = {m.name for m in study.measures if m.centred}
-    known = own if own in TYPES else None
-    result = false_confirmations(before, after, study.config.seed, known, centred)
-    return FalseLabels(arm=arm.slug, **dict(result))
-
-
-def _half(study: Study, scores: pd.DataFrame, k: int) -> dict[str, pd.DataFrame]:
-    """The base's positions from every second wording, where a measure has two or more."""
-    found: dict[str, pd.DataFrame] = {}
-    wording = scores["metric"].str.partition(":")[2].str.removesuffix(":forward")
-    wording = wording.str.removesuffix(":reversed")
-    for measure in (m for m in study.measures if m.varied and m.voice):
-        own = (scores["task"] == measure.task) & (scores["persona"] == "")
-        names = sorted(wording[own].unique())
-        if len(names) > 1:
-            half = scores[own & wording.isin(names[k::2])]
-            found |= positions(study, half, BASE, [measure.name])
-    return found

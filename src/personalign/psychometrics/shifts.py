@@ -1,0 +1,134 @@
+"""One measure of one scale: how far a condition moved from base, and on which side it stands."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from personalign.errors import InputError
+from personalign.psychometrics.intervals import UnitMean, mean_over_units
+from personalign.records import Record
+
+__all__ = ["Reference", "Shift", "Standing", "Verdict", "shift_of", "unit_mean"]
+
+Verdict = Literal["confirmed", "indeterminate", "contradicted"]
+
+Reference = Literal["base", "midpoint"]
+"""What a shift is from: the midpoint where base was not measured."""
+
+
+class Standing(Record):
+    """The position against the midpoint, with its 95 % interval; `verdict` by that alone."""
+
+    low: float
+    high: float
+    probability: float
+    verdict: Verdict
+
+
+class Shift(Record):
+    """One measure of one scale: where a condition stands, and how far it moved from base.
+
+    Positions and shifts are in the measure's unit (nats per token, or -1 to 1), positive towards
+    the scale's positive pole; `shift` is from `reference`; `low` and `high` bound it at 95 %;
+    `probability` is how probable the target's side is, by the tails that the interval was made
+    from. `standing` is the comparison with the midpoint, for measures that have one.
+
+    What follows is set by `family.corrected` for all scales and measures of a persona together:
+    `p_towards` and `p_away` are the one-sided p-values, adjusted, that the measure lies on the
+    target's side and on the other, and `verdict` goes by them. `power` is the least chance that a
+    true shift of `family.EFFECT` standard deviations is shown, `detectable` the shift that is shown
+    with a chance of 80 % or more, given the spread.
+    """
+
+    measure: str
+    reference: Reference = "base"
+    units: int
+    base: float
+    position: float
+    shift: float
+    low: float
+    high: float
+    error: float | None = None
+    probability: float
+    standing: Standing | None = None
+    p_towards: float | None = None
+    p_away: float | None = None
+    power: float | None = None
+    detectable: float | None = None
+    method: str = ""
+    verdict: Verdict = "indeterminate"
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """The chance of the target's side in each comparison that the measure has."""
+        return (self.probability, *([self.standing.probability] if self.standing else []))
+
+
+def shift_of(
+    measure: str,
+    before: pd.Series[float] | None,
+    after: pd.Series[float],
+    side: float,
+    centred: bool,
+    rng: np.random.Generator,
+) -> Shift | None:
+    """The shift over the units that both have; None below two of them.
+
+    Args:
+        before: Positions by unit under base, None where it was not measured.
+        after: Positions by unit under the condition.
+        side: 1 where the target is the scale's positive pole, -1 where it is the other.
+        centred: Whether zero is a midpoint between the poles.
+        rng: Of the bootstrap.
+    """
+    columns = {"base": 0.0 if before is None else before, "asked": after}
+    both = pd.DataFrame(columns, index=after.index if before is None else None).dropna()
+    if len(both) < 2:
+        return None
+    moved = unit_mean(both["asked"] - both["base"], rng)
+    return Shift(
+        measure=measure,
+        reference="midpoint" if before is None else "base",
+        units=len(both),
+        base=float(both["base"].mean()),
+        position=float(both["asked"].mean()),
+        shift=moved.value,
+        low=moved.low,
+        high=moved.high,
+        error=moved.error,
+        probability=_chance(moved, side),
+        standing=_standing(unit_mean(both["asked"], rng), side) if centred else None,
+        method=moved.method,
+    )
+
+
+def unit_mean(values: pd.Series[float], rng: np.random.Generator) -> UnitMean:
+    """The mean with its interval.
+
+    Raises:
+        InputError: below two values.
+    """
+    found = mean_over_units(values, rng)
+    if found is None:
+        what = f"{len(values)} situations or items were measured, and an interval needs two"
+        raise InputError(what, "measure more")
+    return found
+
+
+def _standing(at: UnitMean, side: float) -> Standing:
+    chance = _chance(at, side)
+    return Standing(low=at.low, high=at.high, probability=chance, verdict=_side(at, side))
+
+
+def _chance(mean: UnitMean, side: float) -> float:
+    """How probable it is that the mean is on the target's side."""
+    return mean.above if side > 0 else 1 - mean.above
+
+
+def _side(mean: UnitMean, side: float) -> Verdict:
+    if min(side * mean.low, side * mean.high) > 0:
+        return "confirmed"
+    return "contradicted" if max(side * mean.low, side * mean.high) < 0 else "indeterminate"
