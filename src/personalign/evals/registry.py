@@ -1,8 +1,4 @@
-"""What Inspect finds under `personalign`: the model providers and every task.
-
-Named in `pyproject.toml` as an entry point, so that `inspect eval personalign/social --model
-personalign/embedded` works wherever the package is installed.
-"""
+"""Every task by name, for Inspect, study files and `evals.run`."""
 
 from __future__ import annotations
 
@@ -17,10 +13,8 @@ from personalign.evals.refusal import over_refusal, under_refusal
 from personalign.evals.retention import capability, perplexity
 from personalign.evals.safety import safety
 from personalign.evals.social_tasks import social, social_generate
-from personalign.models.provider import personalign
-from personalign.models.served import personalign_vllm
 
-__all__ = ["TASKS", "personalign", "personalign_vllm"]
+__all__ = ["TASKS"]
 
 TASKS: dict[str, Callable[..., Task]] = {
     "aggression": aggression,

@@ -1,6 +1,6 @@
 """The same written questions on any model that Inspect reaches, with Inspect's logs.
 
-    inspect eval src/personalign/psychometrics/remote.py@letter_choice --model openai/gpt-4o-mini
+    inspect eval personalign/letter_choice --model openai/gpt-4o-mini
 
 A row is read from the log alone, so that a log from another day or machine does as well.
 """
