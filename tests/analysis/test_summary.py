@@ -130,6 +130,13 @@ def test_a_persona_with_a_base_of_its_own(row) -> None:
     assert only.a.persona == "INFP"
 
 
+def test_nothing_but_personas_is_an_analysis_that_says_so(frame) -> None:
+    found = summary.analyse(frame, aside=["safety"])
+    assert (found.estimates, found.contrasts) == ((), ())
+    assert [a.reason for a in found.absent] == [summary.NO_OUTCOMES]
+    assert summary.analyse(frame, aside=["other"]) == summary.analyse(frame)
+
+
 def test_refusals(frame) -> None:
     with pytest.raises(InputError, match="empty"):
         summary.analyse(frame.iloc[:0])

@@ -22,6 +22,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from safetensors.torch import load_file
 
 from personalign.analysis.judges import agreement
+from personalign.analysis.summary import NO_OUTCOMES
 from personalign.corpus import scenes
 from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
@@ -296,6 +297,20 @@ def test_other_ways_of_asking_are_tasks_too(tiny_base: Path, tmp_path: Path) -> 
     assert set(frame["task"]) == set(tasks)
     assert set(frame["cluster"]) == {"EI", "SN", "TF", "JP"}
     assert (frame["value"].notna() == (frame["state"] == "ok")).all()
+
+
+def test_a_study_of_personas_alone_ends_in_a_report(tiny_base: Path, tmp_path: Path) -> None:
+    change = {
+        "base": str(tiny_base),
+        "conditions": ["base", "prompted"],
+        "measures": SMALL["measures"] | {"tasks": ["behaviour", "statements"]},
+    }
+    folder = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run").run()
+    found = read(folder)
+    assert len(found.verifications) == 1
+    assert not found.estimates
+    page = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert NO_OUTCOMES in page
 
 
 def test_pairs_that_ask_what_measures_are_refused(tiny_base: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -35,6 +35,9 @@ from personalign.errors import InputError, unknown
 from personalign.records import BASE, Arm, Condition, Record
 
 __all__ = ["Analysis", "ArmOmnibus", "analyse", "pairs"]
+
+
+NO_OUTCOMES = "every task that was scored asks for the persona, none for what it changed"
 
 
 class ArmOmnibus(Omnibus):
@@ -77,6 +80,7 @@ def analyse(
     correction: Correction = "holm",
     draws: int = DRAWS,
     margins: Mapping[str, float] = {},
+    aside: Collection[str] = (),
 ) -> Analysis:
     """Estimates of every arm, the contrasts of `pairs`, and what explains them, for every metric
     of every task; what the data do not allow stands in `absent` with its reason.
@@ -87,6 +91,8 @@ def analyse(
     Args:
         margins: Metric → the largest difference that counts as none, in the metric's unit
             (proportions: 0 to 1); its contrasts are also tested for equivalence.
+        aside: Tasks of the table that are no outcomes; where there are no others, the analysis is
+            empty and says so.
 
     Raises:
         InputError: as `table.validate`, or for an empty table, a negative seed or margin, or a
@@ -96,6 +102,8 @@ def analyse(
         raise InputError("the score table is empty", "score something first")
     if seed < 0:
         raise InputError(f"seed {seed}", "take a seed of 0 or more")
+    head = {name: frame[name].iloc[0] for name in ("run", "base_model")}
+    frame = frame[~frame["task"].isin(aside)]
     if strange := sorted(set(margins) - set(frame["metric"])):
         raise unknown("metric", strange[0], frame["metric"].unique().tolist(), "margins")
     families = frame[["task", "metric"]].drop_duplicates().sort_values(["task", "metric"])
@@ -111,7 +119,8 @@ def analyse(
     context = context or Context()
     found |= explain(frame, matrices, context, seed, **options)
     found["lengths"] = list(lengths(context, confidence))
-    head = {name: frame[name].iloc[0] for name in ("run", "base_model")}
+    if frame.empty:
+        found["absent"] = [Absent(part="outcomes", what=(), reason=NO_OUTCOMES)]
     return Analysis.model_validate(
         {**head, "seed": seed, "correction": correction, **options, **found}
     )

@@ -86,8 +86,9 @@ def analyse(study: Study) -> None:
         strength = {arm: margins(study, frame, arm) for arm in study.arms[1:]}
         beside = context(study.folder.path, study.personas, strength)
         asked = [m.task for m in study.measures if m.about == "persona"]
-        outcomes = frame[~frame["task"].isin(asked)]
-        result = analysis.analyse(outcomes, study.config.seed, context=beside, margins=equivalent)
+        result = analysis.analyse(
+            frame, study.config.seed, context=beside, margins=equivalent, aside=asked
+        )
         return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
 
     study.folder.step("analyse", inputs, work)
