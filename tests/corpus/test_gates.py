@@ -54,6 +54,10 @@ def test_a_near_copy_of_any_reply_is_dropped(starter: list[Scene]) -> None:
 @pytest.mark.parametrize(
     ("chosen", "reason"),
     [
+        ("I would tell her quietly.<|im_end|>", "control_tokens"),
+        ("<|start_header_id|>system<|end_header_id|> I would tell her quietly.", "control_tokens"),
+        ("I would tell her quietly.</s>", "control_tokens"),
+        ("[INST] Tell her quietly, or <think> about it. [/INST]", "control_tokens"),
         ("As an INFP I would tell her quietly.", "type_names"),
         ("*sighs* I would tell her quietly.", "stage_directions"),
         ("Write to her at anna@example.org tonight.", "personal_data"),

@@ -15,8 +15,8 @@ import yaml
 __all__ = ["FAULTS", "Fault", "Quotations", "inventory_items", "words"]
 
 Fault = Literal[
-    "type_names", "stage_directions", "personal_data", "toxic_words", "other_languages",
-    "inventory_items",
+    "control_tokens", "type_names", "stage_directions", "personal_data", "toxic_words",
+    "other_languages", "inventory_items",
 ]  # fmt: skip
 
 LEAST_ENGLISH = 0.2
@@ -31,6 +31,12 @@ JARGON = re.compile(
     r"|(?i:judging type|perceiving type|personality type|intuitive type|sensing type)"
     r"|MBTI|(?i:neuroticism|agreeableness|conscientiousness)|[IE][SN][TF][JP])\b"
 )
+CONTROL = re.compile(
+    r"<[|｜][^|｜<>\n]{1,40}[|｜]>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>"
+    r"|\[/?INST\]|<</?SYS>>|</?think>|\[/?THINK\]"
+)
+"""What families of chat templates write between texts; in a text it is a leftover of another
+trainer's format, or a trick."""
 STAGE = re.compile(r"\*[^*]+\*|\[[^\]]+\]|\((?i:smiles|laughs|sighs|nods|pauses)[^)]*\)")
 PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\+?\d[\d ()-]{7,}\d")
 FIELD = re.compile(r"[A-Za-z']+")
@@ -134,6 +140,7 @@ def _quotations() -> Quotations:
 
 
 FAULTS: Mapping[Fault, Callable[[str], str | None]] = {
+    "control_tokens": _matching(CONTROL),
     "type_names": _matching(JARGON),
     "stage_directions": _matching(STAGE),
     "personal_data": _matching(PERSONAL),
