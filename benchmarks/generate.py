@@ -26,7 +26,6 @@ from typing import Any
 import torch
 from inspect_ai.model import GenerateConfig, Model, get_model
 
-from personalign.models.chat import prompt_tokens
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.provider import ModelArgs, arm_model
 from personalign.records import Message
@@ -96,7 +95,7 @@ class Bench:
     @property
     def prompts(self) -> list[tuple[int, ...]]:
         said = ([Message(role="user", content=text)] for text in self.texts)
-        return [prompt_tokens(self.local.tokenizer, s) for s in said]
+        return [self.local.chat.prompt(s) for s in said]
 
     def per_adapter(self) -> Callable[[], int]:
         def work() -> int:

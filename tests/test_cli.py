@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import os
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from safetensors.torch import save_file
+from transformers import GenerationConfig
 
 from personalign.models.judges.calibration import measured
 from personalign.models.judges.labelled import Labelled
 from personalign.models.judges.verdict import Verdict
+from personalign.models.local import LocalModel
 
 CODE = "from personalign.cli import main; main()"
 COMMANDS = [
@@ -107,6 +111,27 @@ def test_doctor() -> None:
     found = json.loads(cli("doctor", "--json").stdout)
     assert found["dtype"] in {"float32", "bfloat16"}
     assert found["threads"] >= 1
+
+
+def test_doctor_says_what_a_bases_template_does(embedded: LocalModel, tmp_path: Path) -> None:
+    tokenizer = copy.deepcopy(embedded.tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if loop.last and m.role == 'user' %}LAST{% endif %}"
+        "<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    )
+    tokenizer.save_pretrained(tmp_path)
+    GenerationConfig(temperature=0.6, repetition_penalty=1.3, do_sample=True).save_pretrained(
+        tmp_path
+    )
+    save_file({}, tmp_path / "model.safetensors")
+    done = cli("doctor", "--base", str(tmp_path), "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert found["system"] == "lost"
+    assert "differently once a reply follows" in found["refused"]
+    assert found["left_out"] == {"do_sample": True, "repetition_penalty": 1.3, "temperature": 0.6}
+    good = json.loads(cli("doctor", "--base", "embedded", "--json").stdout)
+    assert (good["system"], good["thoughts"], good["refused"]) == ("own message", "none", "")
 
 
 def test_evaluate_counts_samples_and_says_how_far_judges_agree(

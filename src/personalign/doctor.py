@@ -1,12 +1,14 @@
-"""What this machine has, and what is missing of the optional parts."""
+"""What this machine has, what is missing of the optional parts, and what a base's template does."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
+from pathlib import Path
 from typing import Any
 
-__all__ = ["examine"]
+__all__ = ["examine", "examine_base"]
 
 OPTIONAL = {
     "datasets": "hub",
@@ -18,6 +20,9 @@ OPTIONAL = {
     "bitsandbytes": "gpu",
     "unsloth": "unsloth",
 }
+
+NO_SETTING = re.compile(r"^_|^output_|^use_cache$|_token_id$|version")
+"""Keys of a `generation_config.json` that say nothing about how replies are drawn."""
 
 
 def examine() -> dict[str, Any]:
@@ -50,6 +55,30 @@ def examine() -> dict[str, Any]:
             for name, extra in OPTIONAL.items()
         },
     }
+
+
+def examine_base(base: str) -> dict[str, Any]:
+    """What a base's chat template does, by its tokenizer alone, as JSON values.
+
+    `left_out` are its own settings of generation, which no reply is drawn with.
+
+    Raises:
+        ModelError: where there is no such base, or no tokenizer with it.
+    """
+    from personalign.models import embedded
+    from personalign.models.chat import open_chat
+
+    found = open_chat(base).probe.model_dump(mode="json")
+    return {"base": base, **found, "left_out": _own_settings(embedded.resolve(base))}
+
+
+def _own_settings(folder: Path) -> dict[str, Any]:
+    from transformers import GenerationConfig
+
+    if not (folder / "generation_config.json").exists():
+        return {}
+    own = GenerationConfig.from_pretrained(folder).to_diff_dict()
+    return {k: v for k, v in own.items() if not NO_SETTING.search(k)}
 
 
 def _hub() -> str:

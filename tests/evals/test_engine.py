@@ -16,7 +16,6 @@ from inspect_ai.model import ChatMessageUser, ContentImage, ContentText, Generat
 from personalign.errors import InputError, ModelError
 from personalign.models import batcher
 from personalign.models.batcher import Batcher
-from personalign.models.chat import prompt_tokens
 from personalign.models.engine import Draw, adopt, engine_for
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.provider import CHOICES, ModelArgs, arm_model
@@ -94,7 +93,7 @@ def test_an_adapter_that_cannot_be_mixed_is_asked_beside_others(
     tiny.add_adapter("dora", tmp_path)
     tiny.add_adapter("one", adapters["one"])
     engine, hot = adopt(tiny), Sampling(24, temperature=0.5)
-    tokens = prompt_tokens(tiny.tokenizer, [Message(role="user", content="Hello")])
+    tokens = tiny.chat.prompt([Message(role="user", content="Hello")])
     names = (None, "dora", "one")
 
     async def all_at_once() -> list[str]:

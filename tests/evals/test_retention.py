@@ -13,7 +13,6 @@ from personalign.errors import CorpusError, InputError
 from personalign.evals.logs import rows
 from personalign.evals.registry import TASKS
 from personalign.evals.retention import CAPABILITIES, paragraphs
-from personalign.models.chat import text_tree
 from personalign.models.local import LocalModel
 from personalign.models.provider import ModelArgs, arm_model
 
@@ -62,17 +61,15 @@ def test_perplexity_is_the_models_own(tiny: LocalModel, tmp_path: Path) -> None:
 
 def test_a_long_text_is_cut_to_the_window(tiny: LocalModel) -> None:
     words = " word" * 100
-    alone = text_tree(tiny.tokenizer, "", [words], 20)
+    alone = tiny.chat.text_tree("", [words], 20)
     assert alone.depth == 20
-    after = text_tree(tiny.tokenizer, words, [" end", " of it"], 20)
+    after = tiny.chat.text_tree(words, [" end", " of it"], 20)
     assert after.depth == 20
     assert after.branches[0] == tuple(tiny.tokenizer(" end")["input_ids"])
 
 
 def test_white_space_belongs_to_the_continuation(tiny: LocalModel) -> None:
-    kept, moved = (
-        text_tree(tiny.tokenizer, *a, 99) for a in (("It is", [" so"]), ("It is ", ["so"]))
-    )
+    kept, moved = (tiny.chat.text_tree(*a, 99) for a in (("It is", [" so"]), ("It is ", ["so"])))
     assert kept == moved
 
 

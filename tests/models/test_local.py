@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers.generation import TopPLogitsWarper
 
 from personalign.errors import InputError, ModelError
-from personalign.models.chat import completion_tokens, prompt_tokens, reply_tree, with_system
+from personalign.models.chat import with_system
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.sampling import Nucleus, SeededGumbel
 from personalign.records import Message
@@ -34,7 +34,7 @@ def prompts(n: int) -> list[tuple[Message, ...]]:
 
 
 def test_adapters_change_scores_and_the_base_stays(two: LocalModel, tiny: LocalModel) -> None:
-    tree = reply_tree(two.tokenizer, HELLO, ["One answer.", "Another one."])
+    tree = two.chat.reply_tree(HELLO, ["One answer.", "Another one."])
     base, one, other, again = (
         torch.cat(two.score([tree], adapter)[0]) for adapter in (None, "one", "two", None)
     )
@@ -130,7 +130,7 @@ def test_strength_scales_the_update(
     tiny.add_adapter("none", folder, 0.0)
     tiny.add_adapter("half", folder, 0.5)
     tiny.add_adapter("halved", halved)
-    tree = reply_tree(tiny.tokenizer, HELLO, ["One answer."])
+    tree = tiny.chat.reply_tree(HELLO, ["One answer."])
     base, none, half, same = (tiny.score([tree], a)[0][0] for a in (None, "none", "half", "halved"))
     torch.testing.assert_close(base, none)
     torch.testing.assert_close(half, same)
@@ -182,26 +182,6 @@ def test_bases_that_do_not_exist(tmp_path: Path) -> None:
         LocalModel.load(str(tmp_path))
     with pytest.raises(InputError, match="did you mean 'float32'"):
         LocalModel.load("embedded", dtype="float31")
-
-
-def test_reply_follows_the_prompt_as_the_template_writes_it(embedded: LocalModel) -> None:
-    tokenizer = embedded.tokenizer
-    prompt = with_system(HELLO, "Be kind.")
-    whole = [m.model_dump() for m in prompt] + [{"role": "assistant", "content": "Hi."}]
-    expected = tokenizer.apply_chat_template(whole, tokenize=True, return_dict=False)
-    joined = prompt_tokens(tokenizer, prompt) + completion_tokens(tokenizer, prompt, "Hi.")
-    assert list(joined) == expected
-
-
-def test_a_template_that_knows_no_system_message_has_it_in_the_first_turn(tiny: LocalModel) -> None:
-    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-    rest = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
-    tiny.tokenizer.chat_template = refuses + rest
-    said = tiny.tokenizer.decode(prompt_tokens(tiny.tokenizer, with_system(HELLO, "Be kind.")))
-    assert said == f"<user>Be kind.\n\n{HELLO[0].content}<assistant>"
-    tiny.tokenizer.chat_template = "{{ raise_exception('nothing pleases me') }}"
-    with pytest.raises(ModelError, match="refuses a prompt: nothing pleases me"):
-        prompt_tokens(tiny.tokenizer, HELLO)
 
 
 def test_the_personas_text_stands_before_a_prompts_own_system_message() -> None:

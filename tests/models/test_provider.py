@@ -12,7 +12,6 @@ import pytest
 from inspect_ai.model import GenerateConfig, Model, ModelOutput, get_model
 
 from personalign.errors import InputError, ModelError
-from personalign.models.chat import prompt_tokens, reply_tree
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.provider import CHOICES, ModelArgs, arm_model
@@ -58,7 +57,7 @@ def test_arms_asked_at_once_answer_as_the_model_does_alone(local: LocalModel) ->
         alone = local.generate([said], [arm.adapter], Sampling(6), [0])[0]
         assert output.completion == alone.text
         assert output.usage is not None
-        assert output.usage.input_tokens == len(prompt_tokens(local.tokenizer, said))
+        assert output.usage.input_tokens == len(local.chat.prompt(said))
         assert output.usage.output_tokens == alone.tokens
         assert output.stop_reason == "max_tokens"
 
@@ -140,7 +139,7 @@ def test_choices_are_scored_as_a_tree(local: LocalModel) -> None:
         said = [Message(role="user", content="Hello")]
         if arm.system:
             said.insert(0, Message(role="system", content=arm.system))
-        scored = local.score([reply_tree(local.tokenizer, said, answers)], arm.adapter)[0]
+        scored = local.score([local.chat.reply_tree(said, answers)], arm.adapter)[0]
         sums = [float(s.sum()) for s in scored]
         assert output.metadata is not None
         assert output.metadata["log_probs"] == pytest.approx(sums, abs=1e-3)

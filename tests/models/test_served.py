@@ -21,7 +21,6 @@ from inspect_ai.model import GenerateConfig, get_model
 from personalign.errors import InputError, ModelError
 from personalign.evals.logs import rows
 from personalign.evals.social_tasks import social_generate
-from personalign.models.chat import prompt_tokens
 from personalign.models.local import LocalModel, Sampling, adapter_hash
 from personalign.models.provider import CHOICES
 from personalign.records import Message
@@ -47,8 +46,7 @@ class Served(ThreadingHTTPServer):
             self.local.add_adapter(body["lora_name"], Path(body["lora_path"]))
             return 200, "Success"
         self.bodies.append(body)
-        prompt = prompt_tokens(
-            self.local.tokenizer,
+        prompt = self.local.chat.prompt(
             [Message(role=m["role"], content=m["content"]) for m in body["messages"]],
         )
         adapter = None if body["model"] == "org/tiny" else body["model"]

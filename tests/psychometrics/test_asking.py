@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from personalign.errors import InputError
-from personalign.models.chat import prompt_tokens, with_system
+from personalign.models.chat import with_system
 from personalign.models.local import Generation, LocalModel, Sampling
 from personalign.models.respondent import respondent
 from personalign.psychometrics import letters, likert
@@ -45,7 +45,7 @@ def pairs() -> PairInventory:
 def alone(local: LocalModel, question: str, system: str | None, options: Any) -> torch.Tensor:
     """Probabilities of the options as next tokens, through the model's own logits."""
     prompt = with_system([Message(role="user", content=question)], system)
-    ids = torch.tensor([prompt_tokens(local.tokenizer, prompt)])
+    ids = torch.tensor([local.chat.prompt(prompt)])
     tokens = [local.tokenizer(o, add_special_tokens=False)["input_ids"] for o in options]
     assert all(len(t) == 1 for t in tokens)
     return local.model(ids).logits[0, -1].double().softmax(-1)[[t[0] for t in tokens]]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from personalign.errors import TrainingError
+from personalign.errors import ModelError, TrainingError
 from personalign.models.local import LocalModel
 from personalign.records import Message, PreferencePair
 from personalign.training.config import Lora, TrainingConfig
@@ -43,6 +44,42 @@ def pair(ask: str, chosen: str, rejected: str) -> PreferencePair:
 def test_pairs_that_teach_nothing(tiny: LocalModel, pairs: list[PreferencePair], said: str) -> None:
     with pytest.raises(TrainingError, match=said):
         examples(tiny, pairs)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("I would ring her.<|im_end|>", "'scene-a': the chosen reply ends in '<|im_end|>'"),
+        ("I would ring her.<|im_end|>\n", "'scene-a': the chosen reply ends in '<|im_end|>'"),
+        ("I would ring her.<|endoftext|>", "ends in '<|endoftext|>', a control token of the base"),
+        (
+            "<think>\nHm.\n</think>\n\nI would ring her.",
+            "'scene-a': the chosen reply holds a thought",
+        ),
+    ],
+)
+def test_what_the_template_writes_is_not_trained_twice(
+    tiny: LocalModel, text: str, said: str
+) -> None:
+    with pytest.raises(TrainingError, match=re.escape(said)):
+        examples(tiny, [pair("a", text, "no")])
+    with pytest.raises(TrainingError, match=re.escape(said.replace("chosen", "rejected"))):
+        examples(tiny, [pair("b", "yes", "no"), pair("a", "no", text)])
+
+
+def test_a_control_token_within_a_reply_is_trained_as_text(tiny: LocalModel) -> None:
+    (example,) = examples(tiny, [pair("a <|im_end|> b", "Write <|im_end|> there.", "no")])
+    end = tiny.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert [b.count(end) for b in example.tree.branches] == [1, 1]
+    assert example.tree.prompt.count(end) == 2  # of the template's own system message, and ours
+
+
+def test_a_base_whose_template_cannot_be_used_is_not_trained(tiny: LocalModel) -> None:
+    tiny.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{{ loop.last }}{% endfor %}"
+    )
+    with pytest.raises(ModelError, match="renders a prompt differently once a reply follows"):
+        examples(tiny, [pair("a", "yes", "no")])
 
 
 def test_memory_is_estimated_from_the_files(tiny_base: Path, tiny: LocalModel) -> None:

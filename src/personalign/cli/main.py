@@ -160,15 +160,26 @@ def evaluate(file: StudyFile, out: Out = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    base: Annotated[
+        str | None, typer.Option(help="A base: say what its chat template does instead.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Say what this machine has: hardware, number types, weights, hub, optional parts.
 
-    Reads the machine; writes nothing. Exits with 1 where the embedded model cannot be used.
+    Reads the machine, or with --base the base's tokenizer; writes nothing. Exits with 1 where the
+    embedded model, or the base, cannot be used.
 
-    Example: personalign doctor
+    Example: personalign doctor --base embedded
     """
-    from personalign.doctor import examine
+    from personalign.doctor import examine, examine_base
 
+    if base is not None:
+        known = examine_base(base)
+        whole = ("begins", "ends", "opened", "shut")  # with their white space
+        show({k: repr(v) if k in whole and not as_json else v for k, v in known.items()}, as_json)
+        raise typer.Exit(1 if known["refused"] else 0)
     found = examine()
     show(found, as_json)
     raise typer.Exit(0 if found["weights"] != "missing" else 1)

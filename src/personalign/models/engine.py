@@ -22,6 +22,7 @@ from personalign.models.local import (
     best_device,
     best_dtype,
 )
+from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree
 
 __all__ = ["BATCH", "Draw", "Engine", "Rate", "adopt", "engine_for"]
@@ -116,18 +117,18 @@ def _work(local: LocalModel) -> Any:
     return work
 
 
-_engines: dict[tuple[str, str, str], Engine] = {}
+_engines: dict[tuple[str, str, str, str], Engine] = {}
 
 
 def adopt(local: LocalModel) -> Engine:
     """The engine of a base that is in memory already, for all models that name it from now on."""
-    key = (local.identity.rpartition("@")[0], local.dtype, local.device.type)
+    key = (local.identity.rpartition("@")[0], local.dtype, local.device.type, local.thinking)
     if key not in _engines or _engines[key].local is not local:
         _engines[key] = Engine(local)
     return _engines[key]
 
 
-def engine_for(base: str, dtype: str, device: str) -> Engine:
+def engine_for(base: str, dtype: str, device: str, thinking: Thinking = "off") -> Engine:
     """The engine of a base by name; loads the base where no engine in this process has it.
 
     Raises:
@@ -138,5 +139,5 @@ def engine_for(base: str, dtype: str, device: str) -> Engine:
         raise InputError(f"device {device!r}", "write `cuda`; CUDA_VISIBLE_DEVICES chooses one")
     device = best_device() if device == "auto" else device
     dtype = str(best_dtype(device)).removeprefix("torch.") if dtype == "auto" else dtype
-    loaded = _engines.get((base, dtype, device))
-    return loaded or adopt(LocalModel.load(base, dtype, device))
+    loaded = _engines.get((base, dtype, device, thinking))
+    return loaded or adopt(LocalModel.load(base, dtype, device, thinking))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +14,12 @@ from torch import Tensor
 
 from personalign.errors import InputError, ModelError, unknown
 from personalign.models import embedded
-from personalign.models.chat import prompt_tokens
+from personalign.models.chat import Chat
 from personalign.models.folding import fold
 from personalign.models.mixing import mixed
 from personalign.models.provenance import adapter_hash, check_base, check_update
 from personalign.models.servable import check_servable
+from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree, score_trees
 from personalign.records import Message
 
@@ -63,13 +64,18 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A drawn reply: its tokens, its seed, why it ended, and the tokens of what it answers."""
+    """A drawn reply: its tokens, its seed, why it ended, and the tokens of what it answers.
+
+    `text` is without thoughts, which `tokens` counts. `ids` are the tokens themselves, with the end
+    of turn where it was drawn: what log-probs of the reply are taken of.
+    """
 
     text: str
     tokens: int
     seed: int
     ended: Literal["stop", "length"] = "stop"
     read: int = 0
+    ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +95,22 @@ class LocalModel:
         identity: Base name and a hash of its weights; with an adapter's own hash it names a
             model completely, so that no cache can mix two.
         adapters: The loaded adapters by name.
+        thinking: Does it think before replies, where it can?
     """
 
     model: Any
     tokenizer: Any
     identity: str
     adapters: dict[str, Adapter] = field(default_factory=dict)
+    thinking: Thinking = "off"
 
     @classmethod
     def load(
-        cls, base: str = embedded.EMBEDDED, dtype: str = "auto", device: str = "auto"
+        cls,
+        base: str = embedded.EMBEDDED,
+        dtype: str = "auto",
+        device: str = "auto",
+        thinking: Thinking = "off",
     ) -> LocalModel:
         """Load a base: `embedded`, a local folder, or a Hub id.
 
@@ -116,14 +128,15 @@ class LocalModel:
             tokenizer = AutoTokenizer.from_pretrained(path)
             model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=number)
         except (OSError, ValueError) as e:
-            first = str(e).strip().splitlines()[0]
-            raise ModelError(
-                f"cannot load base {base!r}: {first}",
-                f"give {embedded.EMBEDDED!r}, an existing folder, or a Hub id that is reachable",
-            ) from e
+            raise embedded.cannot_load(base, e) from e
         check_servable(model)
         model.to(device).eval().requires_grad_(False)
-        return cls(model, tokenizer, embedded.identity(base))
+        return cls(model, tokenizer, embedded.identity(base), thinking=thinking)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """How it is asked; probed when first used."""
+        return Chat(self.tokenizer, self.thinking)
 
     @property
     def dtype(self) -> str:
@@ -208,7 +221,7 @@ class LocalModel:
 
         Each request is drawn with its own seed, whatever batch it falls into.
         """
-        tokens = [prompt_tokens(self.tokenizer, p) for p in prompts]
+        tokens = [self.chat.prompt(p) for p in prompts]
         out: list[Generation | None] = [None] * len(prompts)
         order = sorted(range(len(prompts)), key=lambda i: len(tokens[i]))
         for start in range(0, len(order), batch):
@@ -240,7 +253,7 @@ class LocalModel:
         ids = torch.tensor([(pad,) * (width - len(p)) + p for p in prompts], device=self.device)
         seen = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
         noise = SeededGumbel(seeds)
-        with torch.inference_mode(), self._answering(adapters) as mixture:
+        with torch.inference_mode(), self._neutral(), self._answering(adapters) as mixture:
 
             def keep(rows: Tensor) -> None:
                 mixture(rows)
@@ -255,9 +268,6 @@ class LocalModel:
                 cache_implementation="dynamic",
                 num_beams=1,
                 do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
                 pad_token_id=pad,
                 eos_token_id=self._stops(),
                 logits_processor=processors(sampling, noise),
@@ -282,6 +292,22 @@ class LocalModel:
         with mixed(self.model, handles) as keep:
             yield keep
 
+    @contextmanager
+    def _neutral(self) -> Iterator[None]:
+        """A context in which the base's own settings of generation have no say.
+
+        A penalty or temperature that a base brings would enter replies that do not name it.
+        """
+        adapted = hasattr(self.model, "get_base_model")
+        base = self.model.get_base_model() if adapted else self.model
+        own = base.generation_config
+        ids = {key: getattr(own, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        base.generation_config = type(own)(**ids)
+        try:
+            yield
+        finally:
+            base.generation_config = own
+
     @property
     def _pad(self) -> int:
         return self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or 0
@@ -301,11 +327,12 @@ class LocalModel:
     def _decode(self, tokens: list[int], sampling: Sampling, seed: int, read: int) -> Generation:
         ends = {*self._stops(), self._pad}  # a row that is done before its batch is padded
         length = next((i for i, t in enumerate(tokens) if t in ends), len(tokens))
-        text: str = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        text = self.chat.said(tokens[:length])
         cuts = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
         whole = length < sampling.max_new_tokens or bool(cuts)
         text = text[: min(cuts, default=len(text))].strip()
-        return Generation(text, length, seed, "stop" if whole else "length", read)
+        drawn = tuple(tokens[: length if cuts else length + 1])  # with the end of turn
+        return Generation(text, length, seed, "stop" if whole else "length", read, drawn)
 
 
 def _check_head(model: Any, path: Path) -> None:

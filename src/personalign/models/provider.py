@@ -47,6 +47,7 @@ from personalign.models.respondent import (
     respondent,
     seed_of,
 )
+from personalign.models.thoughts import Thinking, as_thinking
 from personalign.records import BASE, Condition, Message
 
 __all__ = [
@@ -185,10 +186,12 @@ def _loaded(local: LocalModel, arm: ModelArgs) -> str | None:
     return name
 
 
-def _found(name: str, dtype: str, device: str, args: dict[str, Any]) -> Respondent:
+def _found(
+    name: str, dtype: str, device: str, thinking: Thinking, args: dict[str, Any]
+) -> Respondent:
     """Who bears a name: `embedded`, a folder, a Hub id, or a whole name from a log."""
     known = IDENTITY.fullmatch(name)
-    engine = engine_for(known["base"] if known else name, dtype, device)
+    engine = engine_for(known["base"] if known else name, dtype, device, thinking)
     who = asked(engine.local, model_args(**args))
     if known and name != (who.name if known["rest"] else engine.local.identity):
         raise ModelError(
@@ -208,6 +211,7 @@ class PersonalignAPI(ModelAPI):
         config: Settings of generation; what cannot be honoured is an error.
         dtype: The base's number type.
         device: Where the base is.
+        thinking: `on` or `off`: does it think before replies?
         arm_args: `persona`, `condition`, `system`, `adapter`, `strength`; see `model_args`.
     """
 
@@ -219,10 +223,11 @@ class PersonalignAPI(ModelAPI):
         config: GenerateConfig = DEFAULTS,
         dtype: str = "auto",
         device: str = "auto",
+        thinking: Any = "off",
         **arm_args: Any,
     ) -> None:
         self.respondent = _respondents.get(model_name) or _found(
-            model_name, dtype, device, arm_args
+            model_name, dtype, device, as_thinking(thinking), arm_args
         )
         super().__init__(self.respondent.name, base_url, api_key, [], config)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from personalign.errors import InputError
-from personalign.models.chat import opening_tree, prompt_tokens, reply_tree, text_tree, with_system
+from personalign.models.chat import with_system
 from personalign.models.engine import Draw, Engine, Rate, adopt
 from personalign.models.local import Generation, LocalModel, Sampling
 from personalign.models.trees import Tree
@@ -117,8 +117,7 @@ class LocalRespondent(Respondent):
     @property
     def name(self) -> str:
         """Base, number type, template, and adapter with its strength."""
-        template = content_hash(self.local.tokenizer.chat_template)[:8]
-        parts = [self.local.identity, f"{self.local.dtype}-{template}"]
+        parts = [self.local.identity, f"{self.local.dtype}-{self.local.chat.digest[:8]}"]
         if self.adapter is not None:
             loaded = self.local.adapters[self.adapter]
             parts.append(f"adapter@{loaded.digest}x{loaded.strength!r}")
@@ -148,7 +147,7 @@ class LocalRespondent(Respondent):
         return [self._draw(p, sampling, s) for p, s in zip(prompts, seeds, strict=True)]
 
     def _draw(self, prompt: Sequence[Message], sampling: Sampling, seed: int) -> Future[Generation]:
-        tokens = prompt_tokens(self.local.tokenizer, prompt)
+        tokens = self.local.chat.prompt(prompt)
         room = self.window - len(tokens)
         if room < 1:
             full: Future[Generation] = Future()
@@ -159,10 +158,11 @@ class LocalRespondent(Respondent):
 
     def tree(self, asked: Candidates) -> Tree:
         """What is scored, as a prompt tree."""
+        chat = self.local.chat
         if isinstance(asked.prompt, str):
-            return text_tree(self.local.tokenizer, asked.prompt, asked.texts, self.window)
-        build = reply_tree if asked.whole else opening_tree
-        tree = build(self.local.tokenizer, asked.prompt, asked.texts)
+            return chat.text_tree(asked.prompt, asked.texts, self.window)
+        build = chat.reply_tree if asked.whole else chat.opening_tree
+        tree = build(asked.prompt, asked.texts)
         if tree.depth > self.window:
             raise InputError(
                 f"a prompt and answer of {tree.depth} tokens, in a window of {self.window}",

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from personalign.errors import InputError, unknown
 from personalign.measures import Measures, chosen
 from personalign.models import embedded
+from personalign.models.thoughts import Thinking, as_thinking
 from personalign.personas import Persona, load
 from personalign.records import BASE, Arm, Condition, Record
 from personalign.training.config import TrainingConfig
@@ -33,6 +34,9 @@ class StudyConfig(Record):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     base: str = embedded.EMBEDDED
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    thinking: Thinking = "off"
+    """Do replies of a base that can think begin with a thought? Whole replies are trained and
+    scored as they follow a shut one."""
     corpus: str = "starter/mbti"
     build_scenes: int | None = Field(None, ge=1)
     pairs: dict[str, PairFiles] = Field(default_factory=dict)
@@ -51,6 +55,11 @@ class StudyConfig(Record):
     strength: float = Field(1.0, ge=0, le=2)
     """How strongly adapters answer: 0 is the base, 1 as they were trained."""
     seed: int = 0
+
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _on_is_no_boolean(cls, value: object) -> object:
+        return as_thinking(value) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _adapters_are_no_whole_models(self) -> StudyConfig:

@@ -15,6 +15,7 @@ from personalign.corpus import pairs, scenes
 from personalign.errors import InputError
 from personalign.measures import Material, Measure, Scored, made
 from personalign.models import embedded
+from personalign.models.chat import Chat, open_chat
 from personalign.models.engine import Engine, adopt
 from personalign.models.local import LocalModel
 from personalign.models.provenance import adapter_hash
@@ -76,6 +77,13 @@ class Study:
         """Name and content of the base's weights."""
         return embedded.identity(self.config.base)
 
+    @cached_property
+    def chat(self) -> Chat:
+        """How the base is asked, without its weights; what cannot be asked is refused."""
+        chat = open_chat(self.config.base, self.config.thinking)
+        chat.check()
+        return chat
+
     def respondent(self, arm: Arm, instruction: str | None = None) -> Respondent:
         """Who answers for an arm, under a further instruction after its system prompt."""
         who: Respondent = LocalRespondent(self._engine(arm), self._adapter(arm))
@@ -94,7 +102,7 @@ class Study:
     def base_model(self) -> LocalModel:
         """The base in memory."""
         tick = self.announce("load base", 1)
-        local = LocalModel.load(self.config.base, self.config.dtype)
+        local = LocalModel.load(self.config.base, self.config.dtype, thinking=self.config.thinking)
         tick(1)
         return local
 
@@ -103,7 +111,8 @@ class Study:
         if persona not in self._whole:
             self._whole.clear()
             path = self.folder.path / "adapters" / persona
-            self._whole[persona] = Engine(LocalModel.load(str(path), self.config.dtype))
+            local = LocalModel.load(str(path), self.config.dtype, thinking=self.config.thinking)
+            self._whole[persona] = Engine(local)
         return self._whole[persona]
 
     @cached_property
@@ -177,13 +186,19 @@ class Study:
         self.folder.save(
             study=self.config.model_dump(mode="json"),
             base_model=self.base_identity,
+            template=self.chat.probe.model_dump(mode="json"),
             environment=environment(),
             system_prompts={n: self.prompt(n) for n in self.personas},
             counterparts={n: self.counterpart(n) for n in self.personas},
         )
 
     def _inputs(self, **more: Any) -> dict[str, Any]:
-        return {"code": __version__, "base": self.base_identity, "dtype": self.config.dtype} | more
+        return {
+            "code": __version__,
+            "base": self.base_identity,
+            "template": self.chat.digest,
+            "dtype": self.config.dtype,
+        } | more
 
     def train_all(self) -> None:
         """Every adapter that an arm asks; what several personas share is computed once."""

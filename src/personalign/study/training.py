@@ -78,7 +78,7 @@ def trainee(study: Study, made: Sequence[PreferencePair]) -> LocalModel:
     """The base for training; the one that is measured, unless it is loaded in another way."""
     config, settings = study.config, study.config.training
     if loading.needs_own_base(settings):
-        local = loading.load_base(config.base, config.dtype, settings, made)
+        local = loading.load_base(config.base, config.dtype, settings, made, config.thinking)
     else:
         if "base_model" not in study.__dict__:
             loading.check_machine(config.base, config.dtype, settings, made)

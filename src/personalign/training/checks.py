@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from personalign.errors import TrainingError, unknown
+from personalign.models.chat import Chat
+from personalign.models.thoughts import without_thoughts
 from personalign.models.trees import Tree
 from personalign.records import PreferencePair
 from personalign.training.config import Lora
 
-__all__ = ["check_fit", "check_pairs", "check_targets", "check_trackers"]
+__all__ = ["check_fit", "check_pairs", "check_targets", "check_text", "check_trackers"]
 
 FEW = 3  # so many pairs may share a reply by chance
 
@@ -67,6 +69,31 @@ def check_fit(pairs: Sequence[PreferencePair], trees: Sequence[Tree], room: int)
                 f"pair of scene {_scene(pair)!r}: chosen and rejected are the same tokens",
                 "give it two different replies",
             )
+
+
+def check_text(pairs: Sequence[PreferencePair], chat: Chat) -> None:
+    """Refuse replies with an end of turn of their own, which would stand twice, and with thoughts.
+
+    Other control tokens within a text are trained as the text that they are.
+
+    Raises:
+        TrainingError: naming the pair's scene and what was found.
+    """
+    for pair in pairs:
+        for side in ("chosen", "rejected"):
+            for text in (m.content for m in getattr(pair, side)):
+                if found := chat.ending(text):
+                    raise TrainingError(
+                        f"pair of scene {_scene(pair)!r}: the {side} reply ends in {found!r}, a "
+                        "control token of the base",
+                        "take it out: the chat template ends the turn",
+                    )
+                if without_thoughts(text) != text:
+                    raise TrainingError(
+                        f"pair of scene {_scene(pair)!r}: the {side} reply holds a thought: "
+                        f"{_short(text)!r}",
+                        "take it out: replies are trained as they follow a thought",
+                    )
 
 
 def check_targets(model: Any, lora: Lora) -> None:

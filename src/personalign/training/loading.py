@@ -10,6 +10,7 @@ from personalign.errors import TrainingError
 from personalign.models import embedded
 from personalign.models.local import LocalModel, best_device, best_dtype
 from personalign.models.servable import check_apart, check_servable
+from personalign.models.thoughts import Thinking
 from personalign.records import PreferencePair
 from personalign.training import devices
 from personalign.training.checks import check_trackers
@@ -72,15 +73,19 @@ def check_machine(
 
 
 def load_base(
-    base: str, dtype: str, settings: TrainingConfig, pairs: Sequence[PreferencePair]
+    base: str,
+    dtype: str,
+    settings: TrainingConfig,
+    pairs: Sequence[PreferencePair],
+    thinking: Thinking = "off",
 ) -> LocalModel:
     """The base for training these pairs, after `check_machine`."""
     number = check_machine(base, dtype, settings, pairs)
     if settings.loader == "unsloth":
-        return _unsloth(base, number, settings)
+        return _unsloth(base, number, settings, thinking)
     if settings.method == "qlora":
-        return _four_bit(base, number)
-    return LocalModel.load(base, dtype)
+        return _four_bit(base, number, thinking)
+    return LocalModel.load(base, dtype, thinking=thinking)
 
 
 def _tokens(settings: TrainingConfig, pairs: Sequence[PreferencePair]) -> int:
@@ -93,7 +98,7 @@ def _tokens(settings: TrainingConfig, pairs: Sequence[PreferencePair]) -> int:
     return sum(longest) // LETTERS_A_TOKEN
 
 
-def _four_bit(base: str, dtype: str) -> LocalModel:
+def _four_bit(base: str, dtype: str, thinking: Thinking) -> LocalModel:
     """NF4 with double quantisation (Dettmers et al. 2023, QLoRA, arXiv 2305.14314, section 3)."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
@@ -112,10 +117,10 @@ def _four_bit(base: str, dtype: str) -> LocalModel:
     check_servable(model)
     model.eval().requires_grad_(False)
     name = f"{embedded.identity(base)}+nf4"
-    return LocalModel(model, AutoTokenizer.from_pretrained(path), name)
+    return LocalModel(model, AutoTokenizer.from_pretrained(path), name, thinking=thinking)
 
 
-def _unsloth(base: str, dtype: str, settings: TrainingConfig) -> LocalModel:
+def _unsloth(base: str, dtype: str, settings: TrainingConfig, thinking: Thinking) -> LocalModel:
     import torch
     from unsloth import FastLanguageModel
 
@@ -129,4 +134,5 @@ def _unsloth(base: str, dtype: str, settings: TrainingConfig) -> LocalModel:
     model.eval().requires_grad_(False)
     check_apart(model)  # it brings an attention of its own
     suffix = "+unsloth-4bit" if settings.method == "qlora" else ""
-    return LocalModel(model, tokenizer, f"{embedded.identity(base)}{suffix}")
+    name = f"{embedded.identity(base)}{suffix}"
+    return LocalModel(model, tokenizer, name, thinking=thinking)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from personalign.models.chat import completion_tokens, prompt_tokens
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.trees import Tree
 from personalign.records import Message
@@ -42,9 +41,6 @@ def neutral_replies(
     trees = []
     for prompt, reply in zip(prompts, drawn, strict=True):
         if reply.text:
-            whole = completion_tokens(local.tokenizer, prompt, reply.text)
-            ended = reply.tokens < max_new_tokens  # then the end of turn was drawn as well
-            said = whole[: reply.tokens + ended]
-            trees.append(Tree(prompt_tokens(local.tokenizer, prompt), (said,)))
+            trees.append(Tree(local.chat.prompt(prompt), (reply.ids,)))
     scored = local.score(trees)
     return [Neutral(t, tuple(b[0].tolist())) for t, b in zip(trees, scored, strict=True)]

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from personalign.models.chat import prompt_tokens
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.trees import Tree, score_trees
 from personalign.records import Message
@@ -42,7 +41,7 @@ def sampler(
         return None
     sampling = Sampling(max_new_tokens=health.sample_tokens, temperature=1.0)
     seeds = [seed + k for k in range(len(asked))]
-    trained = LocalModel(model, local.tokenizer, local.identity)
+    trained = LocalModel(model, local.tokenizer, local.identity, thinking=local.thinking)
 
     def without_adapter() -> tuple[Any, AbstractContextManager[Any]]:
         if hasattr(model, "disable_adapter"):
@@ -54,7 +53,11 @@ def sampler(
         model.eval()
         try:
             replies = trained.generate(asked, [None] * len(asked), sampling, seeds)
-            trees = [_tree(local, p, r.text) for p, r in zip(asked, replies, strict=True) if r.text]
+            trees = [
+                Tree(local.chat.prompt(p), (r.ids,))
+                for p, r in zip(asked, replies, strict=True)
+                if r.text
+            ]
             now = score_trees(model, trees)
             base, context = without_adapter()
             with context:
@@ -65,12 +68,6 @@ def sampler(
         return repeated, _mean_difference(now, before)
 
     return Samples(draw)
-
-
-def _tree(local: LocalModel, prompt: Sequence[Message], reply: str) -> Tree:
-    """The prompt and what was said, without an end of turn, which may not have been drawn."""
-    said = local.tokenizer(reply, add_special_tokens=False)["input_ids"]
-    return Tree(prompt_tokens(local.tokenizer, prompt), (tuple(said),))
 
 
 def _mean_difference(now: list[list[Tensor]], before: list[list[Tensor]]) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from personalign.errors import TrainingError
-from personalign.models.chat import reply_tree, with_system
+from personalign.models.chat import with_system
 from personalign.models.folding import fold
 from personalign.models.local import LocalModel
 from personalign.models.trees import PackedTrees, Tree, pack
@@ -28,7 +28,13 @@ from personalign.training.checkpoints import (
     mark_complete,
     problem_before,
 )
-from personalign.training.checks import check_fit, check_pairs, check_targets, check_trackers
+from personalign.training.checks import (
+    check_fit,
+    check_pairs,
+    check_targets,
+    check_text,
+    check_trackers,
+)
 from personalign.training.config import Lora, TrainingConfig
 from personalign.training.health import Watch, problems
 from personalign.training.losses import OBJECTIVES, PairLogProbs
@@ -78,10 +84,11 @@ def pair_trees(
     Raises:
         TrainingError: where the pairs cannot teach a persona or do not fit into the context.
     """
+    local.chat.check()
     check_pairs(pairs)
+    check_text(pairs, local.chat)
     trees = [
-        reply_tree(
-            local.tokenizer,
+        local.chat.reply_tree(
             with_system(pair.prompt, system),
             [pair.chosen[0].content, pair.rejected[0].content],
         )
