@@ -5,7 +5,13 @@
 
 from personalign.analysis.context import Context
 from personalign.analysis.contrasts import adjust, contrast, contrast_columns, equivalence
-from personalign.analysis.estimates import bootstrap, mean_columns, proportion, t_mean
+from personalign.analysis.estimates import (
+    bootstrap,
+    clustered_proportion,
+    mean_columns,
+    proportion,
+    t_mean,
+)
 from personalign.analysis.factorial import Factorial, trait_effects
 from personalign.analysis.judges import Agreement, agreement, corrected_prevalence
 from personalign.analysis.omnibus import chi_square, omnibus_test
@@ -40,6 +46,7 @@ __all__ = [
     "analyse",
     "bootstrap",
     "chi_square",
+    "clustered_proportion",
     "contrast",
     "contrast_columns",
     "corrected_prevalence",

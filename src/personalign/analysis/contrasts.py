@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from personalign.analysis.discordance import cohens_g, mcnemar, odds_ratio, tango
+from personalign.analysis import signflip
+from personalign.analysis.discordance import (
+    cohens_g,
+    mcnemar,
+    odds_ratio,
+    score_p,
+    tango,
+    tango_z,
+)
 from personalign.analysis.estimates import (
     DRAWS,
     FEW_CLUSTERS,
-    bootstrap_columns,
     independent,
     is_binary,
     mean_error,
@@ -25,7 +32,7 @@ from personalign.analysis.power import detectable_mean, detectable_proportion
 from personalign.analysis.results import Contrast, Equivalence, Estimate
 from personalign.errors import InputError
 
-__all__ = ["Correction", "adjust", "contrast", "contrast_columns", "d_z", "equivalence", "wilcoxon"]
+__all__ = ["Correction", "adjust", "contrast", "contrast_columns", "d_z", "equivalence"]
 
 Floats = NDArray[np.float64]
 Correction = Literal["holm", "fdr_bh"]
@@ -63,16 +70,16 @@ def contrast_columns(
 ) -> tuple[Contrast, ...]:
     """Column by column, b − a on paired samples; (n, c) each, NaN is missing.
 
-    | samples | metric | interval | test |
-    | --- | --- | --- | --- |
-    | independent | 0/1 | Tango's score | exact McNemar |
-    | independent | other | bootstrap | Wilcoxon's signed ranks |
-    | clustered | any | cluster bootstrap | cluster-robust t on the differences |
+    | samples | metric | interval and test |
+    | --- | --- | --- |
+    | independent | 0/1 | Tango's score interval, McNemar's score test |
+    | independent | other | sign-flip test, inverted |
+    | clustered | any | sign-flip test of whole clusters, inverted |
 
-    Below `FEW_CLUSTERS` clusters the interval is the cluster-robust t too. For a 0/1 metric it is
-    cut at −1 and 1, and a detectable difference beyond 1 is none. McNemar and Wilcoxon take pairs
-    as independent, so that on clustered samples they stand in `p_unclustered` only. Not adjusted
-    for the number of contrasts: see `adjust`.
+    Interval and p are of one test: the interval excludes 0 just where p < 1 − confidence. Below
+    `FEW_CLUSTERS` clusters both are of the cluster-robust t. For a 0/1 metric the interval is cut
+    at −1 and 1, and a detectable difference beyond 1 is none. What takes pairs as independent
+    stands in `p_unclustered` only. Not adjusted for the number of contrasts: see `adjust`.
 
     Raises:
         InputError: if the shapes do not match.
@@ -81,20 +88,10 @@ def contrast_columns(
         raise InputError(f"pairs of shapes {a.shape} and {b.shape}", "give both the same samples")
     binary = is_binary(a) and is_binary(b)
     gaps = b - a
-    bounds = _intervals(gaps, clusters, rng, binary, confidence, draws)
+    tested = _tested(gaps, clusters, rng, binary, confidence, draws)
     return tuple(
-        _contrast(gap, clusters, bound, binary) for gap, bound in zip(gaps.T, bounds, strict=True)
+        _contrast(gap, clusters, found, binary) for gap, found in zip(gaps.T, tested, strict=True)
     )
-
-
-def wilcoxon(differences: ArrayLike) -> float:
-    """Two-sided p of Wilcoxon's signed ranks; zero differences dropped, 1.0 if all are zero.
-
-    Source: Wilcoxon (1945), Biometrics Bulletin 1:80–83, through `scipy.stats.wilcoxon`.
-    """
-    x = np.asarray(differences, dtype=float)
-    x = x[x != 0]
-    return float(stats.wilcoxon(x).pvalue) if len(x) else 1.0
 
 
 def d_z(differences: ArrayLike) -> float | None:
@@ -123,21 +120,27 @@ def adjust(p: Sequence[float | None], correction: Correction = "holm") -> list[f
 def equivalence(
     a: ArrayLike, b: ArrayLike, clusters: ArrayLike, margin: float, *, alpha: float = 0.05
 ) -> Equivalence:
-    """Two one-sided t tests of |mean(b) − mean(a)| < margin on paired samples, so that "no change"
-    can be claimed; cluster-robust where samples are clustered.
+    """Two one-sided tests of |mean(b) − mean(a)| < margin on paired samples, so that "no change"
+    can be claimed: Tango's score tests for independent 0/1 pairs, and for clustered ones that are
+    all equal; else t tests, cluster-robust where samples are clustered.
 
     Source: Schuirmann (1987), J. Pharmacokinet. Biopharm. 15:657–680; Lakens (2017), Soc. Psychol.
-    Personal. Sci. 8:355–362.
+    Personal. Sci. 8:355–362; scores, Tango (1998), Statistics in Medicine 17:891–908.
 
     Raises:
         InputError: if the margin is not positive.
     """
     if not margin > 0:
         raise InputError(f"an equivalence margin of {margin:g}", "give the largest harmless one")
-    gaps = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
-    estimate = t_mean(gaps, clusters, confidence=1 - 2 * alpha)
+    before, after = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    gaps, confidence = after - before, 1 - 2 * alpha
+    binary = is_binary(before) and is_binary(after)
+    estimate = t_mean(gaps, clusters, confidence=confidence)
     p = None
-    if estimate.low is not None:
+    if binary and estimate.n and (independent(clusters) or estimate.low is None):
+        estimate = _tango(gaps, confidence, "Tango score")
+        p = _outside(*_changes(gaps), margin)
+    elif estimate.low is not None:
         centre, error, df = mean_error(gaps, clusters)
         p = float(stats.t.sf((margin - abs(centre)) / error, df))
     return Equivalence(
@@ -154,29 +157,71 @@ def equivalence(
     )
 
 
-def _intervals(
+def _outside(lost: int, gained: int, n: int, margin: float) -> float:
+    """The larger p of the two one-sided score tests of a difference beyond ±margin."""
+    if margin >= 1:
+        return 0.0
+    below = stats.norm.sf(tango_z(lost, gained, n, -margin))
+    return float(max(below, stats.norm.cdf(tango_z(lost, gained, n, margin))))
+
+
+class _Tested(NamedTuple):
+    """A mean difference with the interval and the p of one test, by name."""
+
+    bound: Estimate
+    test: str
+    p: float | None
+
+
+def _tested(
     gaps: Floats,
     clusters: ArrayLike,
     rng: np.random.Generator,
     binary: bool,
     confidence: float,
     draws: int,
-) -> list[Estimate]:
-    """Mean and interval of each column of differences."""
-    alone = independent(clusters)
-    if binary and alone:
-        return [_tango(gap, confidence, "Tango score") for gap in gaps.T]
+) -> list[_Tested]:
+    """Mean, interval and test of each column of differences."""
+    if binary and independent(clusters):
+        return [_scored(gap, confidence, "Tango score") for gap in gaps.T]
     if len(np.unique(np.asarray(clusters))) < FEW_CLUSTERS:
-        found = [t_mean(gap, clusters, confidence=confidence) for gap in gaps.T]
+        found = [_t_tested(gap, clusters, confidence) for gap in gaps.T]
     else:
-        found = list(bootstrap_columns(gaps, clusters, rng, confidence=confidence, draws=draws))
+        flips = signflip.set_means(gaps, clusters, rng, draws).T
+        pairs = zip(gaps.T, flips, strict=True)
+        found = [_flipped(gap, clusters, means, confidence) for gap, means in pairs]
     if not binary:
         return found
     flat = "Tango score (no variation; clusters set aside)"
     return [
-        _tango(gap, confidence, flat) if e.n and e.low is None else within(e, -1.0, 1.0)
-        for e, gap in zip(found, gaps.T, strict=True)
+        _scored(gap, confidence, flat)
+        if f.bound.n and f.bound.low is None
+        else f._replace(bound=within(f.bound, -1.0, 1.0))
+        for f, gap in zip(found, gaps.T, strict=True)
     ]
+
+
+def _flipped(gap: Floats, clusters: ArrayLike, means: Floats, confidence: float) -> _Tested:
+    plain = t_mean(gap, clusters, confidence=confidence)
+    if plain.value is None or plain.low is None:  # nothing there, or nothing that varies
+        return _Tested(plain, "sign-flip", 1.0 if plain.value == 0 else None)
+    low, high = signflip.interval(means, confidence)
+    what = "" if independent(clusters) else f", {len(np.unique(np.asarray(clusters)))} clusters"
+    own = {"low": low, "high": high, "method": f"sign-flip, inverted ({len(means)} draws{what})"}
+    return _Tested(plain.model_copy(update=own), "sign-flip", signflip.p_value(means))
+
+
+def _t_tested(gap: Floats, clusters: ArrayLike, confidence: float) -> _Tested:
+    bound = t_mean(gap, clusters, confidence=confidence)
+    centre, error, df = mean_error(gap, clusters)
+    name = "t" if independent(clusters) else "cluster-robust t"
+    return _Tested(bound, f"{name}, df {max(df, 0)}", _robust(centre, error, df))
+
+
+def _scored(gap: Floats, confidence: float, method: str) -> _Tested:
+    lost, gained, n = _changes(gap)
+    p = score_p(lost, gained) if n else None
+    return _Tested(_tango(gap, confidence, method), "McNemar score", p)
 
 
 def _tango(gaps: Floats, confidence: float, method: str) -> Estimate:
@@ -191,19 +236,19 @@ def _tango(gaps: Floats, confidence: float, method: str) -> Estimate:
     )
 
 
-def _contrast(gaps: Floats, clusters: ArrayLike, bound: Estimate, binary: bool) -> Contrast:
+def _contrast(gaps: Floats, clusters: ArrayLike, tested: _Tested, binary: bool) -> Contrast:
     lost, gained, n = _changes(gaps)
     effects = _effects(gaps, binary)
-    test, p, alone = _tests(gaps, clusters, binary)
+    bound = tested.bound
     detectable = _detectable(gaps, clusters, binary)
     return Contrast(
         difference=bound.value,
         low=bound.low,
         high=bound.high,
         confidence=bound.confidence,
-        p=p,
-        p_unclustered=alone,
-        test=test,
+        p=tested.p,
+        p_unclustered=_unclustered(gaps, binary) if n else None,
+        test=tested.test,
         effects=effects,
         n=n,
         discordant=lost + gained,
@@ -211,23 +256,15 @@ def _contrast(gaps: Floats, clusters: ArrayLike, bound: Estimate, binary: bool) 
         unit="proportion" if binary else "value",
         method=bound.method,
         detectable=detectable,
-        reason=_reason(bound, p, effects, blind=binary and detectable is None),
+        reason=_reason(bound, tested.p, effects, blind=binary and detectable is None),
     )
 
 
-def _tests(
-    gaps: Floats, clusters: ArrayLike, binary: bool
-) -> tuple[str, float | None, float | None]:
-    """Name of the test, its p, and the p that takes pairs as independent."""
-    lost, gained, n = _changes(gaps)
-    centre, error, df = mean_error(gaps, clusters)
-    name = "exact McNemar" if binary else "Wilcoxon signed-rank"
-    alone = None
-    if n:
-        alone = mcnemar(lost, gained) if binary else wilcoxon(gaps[~np.isnan(gaps)])
-    if independent(clusters):
-        return name, alone, alone
-    return f"cluster-robust t, df {max(df, 0)}", _robust(centre, error, df), alone
+def _unclustered(gaps: Floats, binary: bool) -> float | None:
+    """The textbook test, which takes pairs as independent: exact McNemar, or the paired t."""
+    if binary:
+        return mcnemar(*_changes(gaps)[:2])
+    return _robust(*mean_error(gaps, np.arange(len(gaps))))
 
 
 def _robust(centre: float, error: float, df: int) -> float | None:

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from personalign.errors import InputError
 
-__all__ = ["cohens_g", "mcnemar", "odds_ratio", "tango", "tango_z"]
+__all__ = ["cohens_g", "mcnemar", "odds_ratio", "score_p", "tango", "tango_z"]
 
 
 def mcnemar(lost: int, gained: int) -> float:
@@ -21,6 +21,18 @@ def mcnemar(lost: int, gained: int) -> float:
     """
     changed = lost + gained
     return float(stats.binomtest(gained, changed).pvalue) if changed else 1.0
+
+
+def score_p(lost: int, gained: int) -> float:
+    """Two-sided p of McNemar's score test, which `tango` inverts: it is below 1 − confidence just
+    where that interval excludes 0. 1.0 where no pair changed.
+
+    Source: McNemar (1947), Psychometrika 12:153–157; that it holds its level with few changes too,
+    Fagerland, Lydersen & Laake (2013), BMC Med. Res. Methodol. 13:91.
+    """
+    changed = lost + gained
+    z = abs(gained - lost) / np.sqrt(changed) if changed else 0.0
+    return float(2 * stats.norm.sf(z))
 
 
 def odds_ratio(lost: int, gained: int) -> float | None:

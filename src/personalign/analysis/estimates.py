@@ -22,6 +22,8 @@ __all__ = [
     "Statistic",
     "bootstrap",
     "bootstrap_columns",
+    "chunks",
+    "clustered_proportion",
     "expanded_levels",
     "expanded_tail",
     "mean_columns",
@@ -97,6 +99,50 @@ def proportion(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
         unit="proportion",
         method="Wilson",
     )
+
+
+def clustered_proportion(
+    values: ArrayLike, clusters: ArrayLike, *, confidence: float = 0.95
+) -> Estimate:
+    """Share of ones among clustered 0/1 values: Wilson's interval at the effective sample size.
+
+    The samples count as so many independent ones as have their cluster-robust error (Korn &
+    Graubard 1998, Survey Methodology 24:193–201), with the t quantile of clusters − 1. Where ones
+    (or zeros) are few, whether they fall into one cluster is chance, and the design effect of none
+    is unknown; so it is taken with t²/2 more in the cluster that has most and as many of the other
+    kind spread evenly: what Wilson's centre adds to a count, laid where it clusters worst. By
+    simulation it covers at rates from 0.5 to 40 % with 14 clusters (tests/analysis).
+
+    Raises:
+        InputError: for a value that is neither 0, 1 nor NaN.
+    """
+    whole = np.asarray(values, dtype=float)
+    plain = proportion(whole, confidence=confidence)
+    x, codes = _present(whole, clusters)
+    k = int(codes.max()) + 1 if len(codes) else 0
+    if k < 2 or plain.value is None:
+        lost = {"low": None, "high": None, "reason": plain.reason or _no_interval(k, 1.0)}
+        return plain.model_copy(update={**lost, "method": "cluster-adjusted Wilson"})
+    t2 = float(stats.t.ppf((1 + confidence) / 2, k - 1)) ** 2
+    effect = _design_effect(x if plain.value <= 0.5 else 1 - x, codes, t2 / 2)
+    n, p = len(x) / effect, plain.value
+    centre = (p + t2 / (2 * n)) / (1 + t2 / n)
+    half = np.sqrt(t2 * (p * (1 - p) / n + t2 / (4 * n**2))) / (1 + t2 / n)
+    method = f"cluster-adjusted Wilson ({k} clusters, design effect {effect:.1f})"
+    own = {"low": max(0.0, centre - half), "high": min(1.0, centre + half), "method": method}
+    return plain.model_copy(update=own)
+
+
+def _design_effect(x: Floats, codes: NDArray[np.intp], more: float) -> float:
+    """Cluster-robust over simple variance of the share of the rarer kind, `more` added; ≥ 1."""
+    ones, sizes = np.bincount(codes, weights=x), np.bincount(codes).astype(float)
+    k = len(sizes)
+    ones[np.argmax(ones)] += more
+    sizes[np.argmax(ones)] += more
+    sizes += more / k
+    share = ones.sum() / sizes.sum()
+    robust = k / (k - 1) * ((ones - share * sizes) ** 2).sum() / sizes.sum() ** 2
+    return max(1.0, float(robust * sizes.sum() / (share * (1 - share))))
 
 
 def mean_error(values: ArrayLike, clusters: ArrayLike) -> tuple[float, float, int]:
@@ -252,35 +298,24 @@ def mean_columns(
 ) -> tuple[Estimate, ...]:
     """Mean of every column of an (n, c) matrix with the interval that fits the data.
 
-    Independent samples: Wilson for 0/1, else t. Clustered samples: the cluster bootstrap, or the
-    cluster-robust t interval below `FEW_CLUSTERS` clusters. A clustered 0/1 column without any
-    variation (no reply flagged at all) gets Wilson's, since resampling cannot show its uncertainty.
-    Intervals of 0/1 columns are cut at 0 and 1.
+    | samples | 0/1 | other |
+    | --- | --- | --- |
+    | independent | Wilson | t |
+    | clustered | `clustered_proportion` | cluster bootstrap |
+
+    Below `FEW_CLUSTERS` clusters the bootstrap gives way to the cluster-robust t interval.
     """
     binary = is_binary(values)
     columns = values.T
-    if independent(clusters):
-        found = [
-            proportion(x, confidence=confidence)
-            if binary
-            else t_mean(x, clusters, confidence=confidence)
-            for x in columns
-        ]
-    elif len(np.unique(np.asarray(clusters))) < FEW_CLUSTERS:
+    if binary and independent(clusters):
+        found = [proportion(x, confidence=confidence) for x in columns]
+    elif binary:
+        found = [clustered_proportion(x, clusters, confidence=confidence) for x in columns]
+    elif independent(clusters) or len(np.unique(np.asarray(clusters))) < FEW_CLUSTERS:
         found = [t_mean(x, clusters, confidence=confidence) for x in columns]
     else:
         found = list(bootstrap_columns(values, clusters, rng, confidence=confidence, draws=draws))
-    if binary:
-        found = [_or_wilson(e, x) for e, x in zip(found, columns, strict=True)]
     return tuple(found)
-
-
-def _or_wilson(estimate: Estimate, values: Floats) -> Estimate:
-    """The estimate as a proportion; Wilson's where its own method found no variation."""
-    if estimate.value is not None and estimate.low is None:
-        instead = proportion(values, confidence=estimate.confidence)
-        return instead.model_copy(update={"method": "Wilson (no variation; clusters set aside)"})
-    return within(estimate.model_copy(update={"unit": "proportion"}), 0.0, 1.0)
 
 
 def within(estimate: Estimate, least: float, most: float) -> Estimate:
@@ -294,11 +329,15 @@ def within(estimate: Estimate, least: float, most: float) -> Estimate:
     )
 
 
+def chunks(draws: int, width: int) -> Iterator[int]:
+    """Draws in parts that fit into memory, of rows so wide."""
+    size = max(1, _CHUNK // width)
+    yield from (min(size, draws - start) for start in range(0, draws, size))
+
+
 def _weights(k: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
     """How often each of k clusters is in each draw: chunks of (≤ d, k)."""
-    size = max(1, _CHUNK // k)
-    for start in range(0, draws, size):
-        rows = min(size, draws - start)
+    for rows in chunks(draws, k):
         picks = rng.integers(0, k, (rows, k)) + np.arange(rows)[:, None] * k
         yield np.bincount(picks.ravel(), minlength=rows * k).reshape(rows, k).astype(float)
 

@@ -70,12 +70,12 @@ class Contrast(Record):
     """What arm `b` scores above arm `a`, on the samples that both have.
 
     `difference` is mean(b) − mean(a) over `n` complete pairs, in `unit`; `low` and `high` bound it
-    at `confidence` by `method`. `p` is two-sided, from `test`; `p_adjusted` is corrected within its
-    family by `correction`. `p_unclustered` is the textbook test (exact McNemar, Wilcoxon), which
-    takes pairs as independent: equal to `p` where they are. `discordant` counts the pairs that
-    differ. `effects` holds `odds_ratio` and `cohens_g` for 0/1 metrics, else `d_z`. `detectable` is
-    the smallest true difference that this many pairs show with 80 % power at the 5 % level,
-    uncorrected: print it beside every null result.
+    at `confidence` by `method`. `p` is two-sided, from `test`, which the interval is of too;
+    `p_adjusted` is corrected within its `family` by `correction`. `p_unclustered` is the
+    textbook test (exact McNemar, paired t), which takes pairs as independent. `discordant` counts
+    the pairs that differ. `effects` holds `odds_ratio` and `cohens_g` for 0/1 metrics, else `d_z`.
+    `detectable` is the smallest true difference that this many pairs show with 80 % power at the
+    5 % level, uncorrected: print it beside every null result.
     """
 
     difference: float | None
@@ -86,6 +86,7 @@ class Contrast(Record):
     p_unclustered: float | None = None
     p_adjusted: float | None = None
     correction: str | None = None
+    family: str | None = None
     test: str
     effects: dict[str, float | None] = Field(default_factory=dict)
     n: int = Field(ge=0)
