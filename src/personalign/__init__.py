@@ -1,4 +1,56 @@
-"""personalign: give a language model a persona, prove that it took, measure what that did."""
+"""personalign: give a language model a persona, prove that it took, measure what that did.
+
+    import personalign as pa
+
+    base = pa.Model.load()                      # or a Hub id, or a folder
+    infp = base.with_adapter("runs/quickstart/adapters/INFP", strength=0.8)
+    infp.reply("My landlord raised the rent.")
+    pa.verify(infp, persona="INFP").verdict
+
+    study = pa.Study.read("recipes/quickstart.yaml")
+    study.run()
+    study.findings.contrasts
+
+Names are loaded when they are first used, so that importing the package takes no time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from personalign.models.local import Sampling
+    from personalign.models.model import Model
+    from personalign.personas import Persona, load
+    from personalign.study import Study
+    from personalign.study.alone import verify
+    from personalign.training.config import TrainingConfig
 
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+__all__ = [
+    "Model",
+    "Persona",
+    "Sampling",
+    "Study",
+    "TrainingConfig",
+    "__version__",
+    "load",
+    "verify",
+]
+
+_WHERE = {
+    "Model": "models.model",
+    "Persona": "personas",
+    "Sampling": "models.local",
+    "Study": "study",
+    "TrainingConfig": "training.config",
+    "load": "personas",
+    "verify": "study.alone",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -183,6 +183,17 @@ class LocalModel:
         fold(self.model)
         self.adapters[name] = Adapter(handle, digest, strength)
 
+    def adapter_of(self, folder: Path, strength: float = 1.0) -> str:
+        """The name of a folder's adapter in memory, by its hash; loads it unless it is there.
+
+        Raises:
+            ModelError, InputError: as `add_adapter`.
+        """
+        name = f"{adapter_hash(folder)}x{strength!r}"
+        if name not in self.adapters:
+            self.add_adapter(name, folder, strength)
+        return name
+
     def use(self, adapter: str | None) -> AbstractContextManager[Any]:
         """A context in which the model answers through one adapter, or through none."""
         if not self.adapters:

@@ -40,7 +40,6 @@ from personalign import personas
 from personalign.errors import InputError, ModelError, unknown
 from personalign.models.engine import BATCH, engine_for
 from personalign.models.local import LocalModel, Sampling
-from personalign.models.provenance import adapter_hash
 from personalign.models.respondent import (
     Candidates,
     Respondent,
@@ -180,10 +179,7 @@ def _loaded(local: LocalModel, arm: ModelArgs) -> str | None:
     path, strength = Path(arm.adapter), 1.0 if arm.strength is None else float(arm.strength)
     if not path.is_dir():
         raise unknown("adapter", arm.adapter, [*local.adapters, "(or a folder)"])
-    name = f"{adapter_hash(path)}x{strength!r}"
-    if name not in local.adapters:
-        local.add_adapter(name, path, strength)
-    return name
+    return local.adapter_of(path, strength)
 
 
 def _found(

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from personalign import __version__, analysis, personas
+from personalign import __version__, analysis, personas, report
 from personalign.corpus import pairs, scenes
 from personalign.errors import InputError
 from personalign.measures import Material, Measure, Scored, made
@@ -31,7 +31,7 @@ from personalign.records import (
 )
 from personalign.runs import Run, concurrently, content_hash, environment, write_atomic
 from personalign.study.conclusions import CONCLUSIONS, collect
-from personalign.study.config import StudyConfig
+from personalign.study.config import StudyConfig, read_config
 from personalign.study.evaluations import contents, evaluate, planned_tasks
 from personalign.study.training import (
     neutral_prompts,
@@ -69,6 +69,21 @@ class Study:
         self.failed = 0
         """Samples of Inspect tasks that raised or were not judged: asked again next time."""
         self._whole: dict[str, Engine] = {}
+
+    @classmethod
+    def read(cls, file: str | Path, out: str | Path | None = None) -> Study:
+        """A study from its file, in the folder `runs/NAME` or another.
+
+        Raises:
+            InputError: naming the file, the key, its place and the nearest valid one.
+        """
+        config = read_config(Path(file))
+        return cls(config, Path(out) if out else Path("runs") / config.name)
+
+    @property
+    def findings(self) -> report.Findings:
+        """What the run folder holds: scores, verdicts, estimates, contrasts, replies."""
+        return report.read(self.folder.path)
 
     # What the steps need, made when first needed.
 
