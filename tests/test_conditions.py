@@ -7,8 +7,14 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
+from personalign import records
 from personalign.errors import InputError
 from personalign.records import BASE, Arm, Condition, ScoreRow
+
+
+@pytest.fixture(autouse=True)
+def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "PARTS", [*records.PARTS, "guarded"])
 
 
 def test_parts_stand_in_one_order() -> None:

@@ -28,11 +28,9 @@ __all__ = [
     "to_jsonl",
 ]
 
-PARTS = ["prompted", "adapter", "steered", "guarded"]
-"""What can be done to a base, in the order in which a condition names it.
-
-The persona in the system prompt, in the weights, in the residual stream; a guard around it all.
-"""
+PARTS = ["prompted", "adapter"]
+"""What can be done to a base, in the order in which a condition names it: the persona in the system
+prompt, in the weights. `study.parts` says how each is made and adds others."""
 
 
 class Condition(str):

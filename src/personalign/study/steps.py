@@ -19,7 +19,7 @@ from personalign.models.chat import Chat, open_chat
 from personalign.models.engine import Engine, adopt
 from personalign.models.local import LocalModel
 from personalign.models.provenance import adapter_hash
-from personalign.models.respondent import LocalRespondent, Prompted, Respondent
+from personalign.models.respondent import LocalRespondent, Respondent
 from personalign.records import (
     Arm,
     PreferencePair,
@@ -33,6 +33,7 @@ from personalign.runs import Run, concurrently, content_hash, environment, write
 from personalign.study.conclusions import CONCLUSIONS, collect
 from personalign.study.config import StudyConfig, read_config
 from personalign.study.evaluations import contents, evaluate, planned_tasks
+from personalign.study.parts import wrapped
 from personalign.study.training import (
     neutral_prompts,
     persona_pairs,
@@ -99,12 +100,9 @@ class Study:
         chat.check()
         return chat
 
-    def respondent(self, arm: Arm, instruction: str | None = None) -> Respondent:
-        """Who answers for an arm, under a further instruction after its system prompt."""
-        who: Respondent = LocalRespondent(self._engine(arm), self._adapter(arm))
-        for told in (self.system(arm), instruction):
-            who = who if told is None else Prompted(who, told)
-        return who
+    def respondent(self, arm: Arm) -> Respondent:
+        """Who answers for an arm."""
+        return wrapped(LocalRespondent(self._engine(arm), self._adapter(arm)), arm, self)
 
     def _engine(self, arm: Arm) -> Engine:
         """The base's, or of what a full fine-tuning made of it."""
