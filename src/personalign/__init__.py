@@ -17,15 +17,7 @@ Names are loaded when they are first used, so that importing the package takes n
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from personalign.models.local import Sampling
-    from personalign.models.model import Model
-    from personalign.personas import Persona, load
-    from personalign.study import Study
-    from personalign.study.alone import verify
-    from personalign.training.config import TrainingConfig
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
