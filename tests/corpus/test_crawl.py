@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import website
@@ -227,3 +228,84 @@ def test_a_killed_crawl_goes_on_and_fetches_nothing_twice(tmp_path: Path) -> Non
 def test_nothing_crawled_is_said(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no crawled pages"):
         next(pages(tmp_path))
+
+
+WANTED = {
+    "/data": ("not HTML: application/json", "application/json", b'{"text": "quiet"}', {}),
+    "/feed": ("not HTML: application/rss+xml", "application/rss+xml", b"<rss></rss>", {}),
+    "/notes": ("not HTML: text/plain", "text/plain", website.PROSE.encode(), {}),
+    "/scripted": (
+        "no text without JavaScript", "text/html",
+        b"<title>App</title><noscript>You need to turn on JavaScript.</noscript>"
+        b"<div id='root'></div><script src='/a.js'></script>", {},
+    ),
+    "/noindex": (
+        "the page says noai, noindex", "text/html",
+        website.html("No", f"<meta name='Robots' content='NOINDEX,noai'><p>{website.PROSE}</p>"),
+        {},
+    ),
+    "/header": (
+        "the page says noindex", "text/html", website.html("No", website.PROSE + "One."),
+        {"X-Robots-Tag": "none"},
+    ),
+    "/other-robot": (
+        None, "text/html", website.html("Yes", website.PROSE + "Two."),
+        {"X-Robots-Tag": "googlebot: noindex"},
+    ),
+    "/same?a=1": (None, "text/html", website.html("Same", website.PROSE + "Three."), {}),
+    "/same?a=2": ("the same text as", "text/html",
+                  website.html("Same", website.PROSE + "Three."), {}),
+}  # fmt: skip
+
+
+def test_every_address_is_kept_or_refused_with_its_reason(tmp_path: Path) -> None:
+    body = "".join(f"<a href='{p}'>{p}</a> " for p in WANTED) + "<a rel=nofollow href='/no'>no</a>"
+    start = website.html("Start", f"<p>{website.PROSE}</p>{body}<a href='/there#part'>there</a>")
+    answers = {p: (kind, said, head) for p, (_, kind, said, head) in WANTED.items()}
+    answers["/"] = ("text/html", start, {})
+    with website.serve(answers=answers) as (url, site):
+        crawl(quick(url + "/"), tmp_path)
+        assert site.hits["/no"] == 0
+    kept = {p.url.removeprefix(url) for p in pages(tmp_path)}
+    refused = {
+        f.url.removeprefix(url): f.reason for f in stream(tmp_path / "failures.jsonl", Failure)
+    }
+    assert not kept & set(refused)
+    assert kept | set(refused) == {"/", "/no", "/there", "/terms.html", *WANTED}
+    assert refused.pop("/no") == f"nofollow on {url}/"
+    (copy,) = (p for p in refused if p.startswith("/same"))  # whichever came second
+    (first,) = (p for p in kept if p.startswith("/same"))
+    assert refused.pop(copy) == f"the same text as {url}{first}"
+    expected = {p: why for p, (why, *_) in WANTED.items() if why and p != "/same?a=2"}
+    assert refused == expected
+
+
+def test_a_page_that_says_nofollow_is_kept_and_its_links_are_not(tmp_path: Path) -> None:
+    start = website.html(
+        "Start", f"<meta name=robots content=nofollow><p>{website.PROSE}</p><a href='/a'>a</a>"
+    )
+    with website.serve(answers={"/": ("text/html", start, {})}) as (url, site):
+        crawl(quick(url + "/"), tmp_path)
+        assert site.hits["/a"] == 0
+    assert [p.url for p in pages(tmp_path)] == [url + "/"]
+    refused = {f.url: f.reason for f in stream(tmp_path / "failures.jsonl", Failure)}
+    assert refused == dict.fromkeys((f"{url}/a", f"{url}/terms.html"), f"nofollow on {url}/")
+
+
+def test_a_start_page_that_moved_takes_the_crawl_to_its_new_host(tmp_path: Path) -> None:
+    with website.serve() as (new, _):
+        moved = {"/": ("text/html", b"", {"Location": new + "/"})}
+        with website.serve(answers=moved) as (url, _):
+            assert urlsplit(url).netloc != urlsplit(new).netloc
+            crawl(quick(url + "/"), tmp_path)
+    found = {p.url for p in pages(tmp_path)}
+    assert {new + "/", new + "/types.html"} <= found
+
+
+def test_what_a_full_crawl_leaves_is_told(tmp_path: Path) -> None:
+    with website.serve() as (url, _):
+        crawl(quick(url + "/", pages=2), tmp_path)
+    assert len(list(pages(tmp_path))) == 2
+    reasons = [f.reason for f in stream(tmp_path / "failures.jsonl", Failure)]
+    assert "not kept: the crawl already had its 2 pages" in reasons
+    assert len(reasons) >= len(website.PATHS) - 2

@@ -29,10 +29,11 @@ def links(*names: str) -> str:
     return "".join(f"<p><a href='{n}'>{n}</a></p>" for n in names)
 
 
-LINKS = links(
+PATHS = (
     "/types.html", "/moved", "/secret/page.html", "/busy.html", "/korean.html", "/broken.html",
     "/large.html", "/endless?n=0", "/hostile.html", "/file.pdf", "/bounce", "/missing.html",
 )  # fmt: skip
+LINKS = links(*PATHS)
 FIGURES = [f"<li>Figure {i} of the old tales, a quiet dreamer</li>" for i in range(30)]
 CHARACTERS = "<ul>" + "".join(FIGURES) + "</ul>"
 KOREAN = "이 유형의 사람들은 조용한 시간을 좋아하고 남의 마음을 잘 헤아린다. " * 6
@@ -48,6 +49,7 @@ class Site(BaseHTTPRequestHandler):
     hits: Counter[str]
     robots: tuple[int, str]
     agents: set[str]
+    answers: dict[str, tuple[str, bytes, dict[str, str]]]
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
@@ -55,6 +57,10 @@ class Site(BaseHTTPRequestHandler):
         self.agents.add(self.headers.get("User-Agent", ""))
         if path == "/robots.txt":
             self.reply(self.robots[1].encode(), self.robots[0], kind="text/plain")
+        elif self.path in self.answers:
+            kind, body, head = self.answers[self.path]
+            status = 301 if "Location" in head else 200
+            self.reply(body, status, kind, **head)
         elif path == "/moved":
             self.reply(b"", 302, Location="/after-move.html")
         elif path == "/bounce":
@@ -74,7 +80,9 @@ class Site(BaseHTTPRequestHandler):
             self.reply(b"%PDF-1.4 \x00\x01", kind="application/pdf")
         elif path == "/endless":
             n = int(self.path.split("=")[1])
-            self.reply(html(f"Page {n}", f"<p>{PROSE}</p>" + links(f"/endless?n={n + 1}", "/")))
+            self.reply(
+                html(f"Page {n}", f"<p>{PROSE} Part {n}.</p>" + links(f"/endless?n={n + 1}", "/"))
+            )
         else:
             self.reply(self.page(path))
 
@@ -87,7 +95,7 @@ class Site(BaseHTTPRequestHandler):
             return html("Hostile", HOSTILE)
         if path == "/types.html":
             return html("Characters", CHARACTERS)
-        return html(path.strip("/"), f"<p>{PROSE}</p>")
+        return html(path.strip("/"), f"<p>{PROSE} This is {path}.</p>")
 
     def large(self) -> None:
         """50 MB without a length, so that only counting can stop it."""
@@ -118,8 +126,10 @@ class Site(BaseHTTPRequestHandler):
 @contextmanager
 def serve(
     robots: tuple[int, str] = (200, "User-agent: *\nDisallow: /secret/\n"),
+    answers: dict[str, tuple[str, bytes, dict[str, str]]] | None = None,
 ) -> Iterator[tuple[str, type[Site]]]:
-    kind = type("Site", (Site,), {"hits": Counter(), "robots": robots, "agents": set()})
+    own = {"hits": Counter(), "robots": robots, "agents": set(), "answers": answers or {}}
+    kind = type("Site", (Site,), own)
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

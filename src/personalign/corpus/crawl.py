@@ -44,9 +44,10 @@ class Page(Record):
 
 
 class Failure(Record):
-    """A page that was not taken, and why."""
+    """A page that was not taken, and why; `requested` is the address that led to it."""
 
     url: str
+    requested: str = ""
     reason: str
 
 
@@ -59,7 +60,8 @@ class Crawl(Record):
     pages: int = Field(default=100, ge=1)
     """Pages to keep at most."""
     follow: str = ""
-    """Regular expression that a followed link must match; empty for any on the same host."""
+    """Regular expression that a followed link must match; empty for any on the same host, or on
+    the one that a first page was redirected to."""
     delay: float = Field(default=1.0, ge=0)
     """Seconds between two requests to one host; more where the host is slow."""
     max_bytes: int = Field(default=2 * 2**20, ge=1024)

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ipaddress
 import json
-import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 import scrapy
-import trafilatura
 from pydantic import BaseModel
+from scrapy import signals
 from scrapy.crawler import CrawlerProcess
 from scrapy.downloadermiddlewares.retry import get_retry_request
 from scrapy.exceptions import CloseSpider, IgnoreRequest
-from scrapy.http import Response, TextResponse
+from scrapy.http import HtmlResponse, Response
 from scrapy.linkextractors import LinkExtractor
 from scrapy.resolver import CachingThreadedResolver
 
 from personalign import __version__
-from personalign.corpus.crawl import CACHE, FAILURES, PAGES, Crawl, Failure, Page
+from personalign.corpus.crawl import CACHE, FAILURES, PAGES, Crawl, Failure, pages
+from personalign.corpus.reading import content_type, forbidden, is_html, no_text, read_page
 
 __all__ = ["Guard", "Patience", "PublicResolver", "main", "refusal"]
 
 BUSY = (429, 503)
-TERMS = re.compile(r"\bterms\b|conditions of use|copyright policy", re.IGNORECASE)
 
 
 def refusal(address: str) -> str | None:
@@ -154,7 +151,11 @@ class Journal:
 
 
 class PageSpider(scrapy.Spider):
-    """Fetches pages, keeps their main text, and follows links on the same hosts."""
+    """Fetches pages, keeps their main text, and follows links on the same hosts.
+
+    A start page that is redirected to another host takes the crawl there. Every address that is
+    met ends either among the pages or, with its reason, among the failures.
+    """
 
     name = "pages"
 
@@ -163,37 +164,104 @@ class PageSpider(scrapy.Spider):
         self.plan = settings_
         (out / FAILURES).unlink(missing_ok=True)  # what was fetched is replayed from the cache
         self.kept, self.failed = Journal(out / PAGES), Journal(out / FAILURES)
-        hosts = sorted({urlsplit(u).netloc for u in settings_.urls})
-        self.links = LinkExtractor(allow=settings_.follow or (), allow_domains=hosts)
+        self.texts = {page.text: page.url for page in pages(out)}
+        self.hosts = {urlsplit(u).netloc for u in settings_.urls}
+        self.waiting: set[str] = set()
+        self.unwanted: dict[str, str] = {}
+
+    @classmethod
+    def from_crawler(cls, crawler: Any, *args: Any, **kwargs: Any) -> PageSpider:
+        spider: PageSpider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.dropped, signal=signals.request_dropped)
+        return spider
 
     async def start(self) -> AsyncIterator[scrapy.Request]:
         for url in self.plan.urls:
             yield self._request(url, 0)
 
     def _request(self, url: str, depth: int) -> scrapy.Request:
+        url = urldefrag(url).url
+        if url not in self.kept.keys | self.failed.keys:
+            self.waiting.add(url)
         meta = {"level": depth, "asked": url}
         return scrapy.Request(url, self.parse, errback=self.failure, meta=meta)
 
     def failure(self, failure: Any) -> None:
-        url = failure.request.url
-        self.failed.add(url, Failure(url=url, reason=_reason(failure.value, self.plan)))
+        self._refuse(failure.request, _reason(failure.value, self.plan))
+
+    def dropped(self, request: scrapy.Request) -> None:
+        """A request for what was asked before: nothing is lost, unless it came by a redirect."""
+        asked = request.meta.get("asked", request.url)
+        if asked != request.url:
+            self._fail(asked, asked, f"redirects to {request.url}, which was asked before")
 
     def parse(self, response: Response, **kwargs: Any) -> Iterator[scrapy.Request]:
-        if not isinstance(response, TextResponse):
-            self.failed.add(response.url, Failure(url=response.url, reason="not text"))
+        if not is_html(response):
+            self._refuse(response, f"not HTML: {content_type(response)}")
             return
-        page = read_page(response)
-        if self._is_full() and page.url not in self.kept.keys:
-            return
-        if page.text:
-            self.kept.add(page.url, page)
-        else:
-            self.failed.add(page.url, Failure(url=page.url, reason="no text in it"))
+        yield from self._links(response)
+        if reason := self._keep(response):
+            self._refuse(response, reason)
         if self._is_full():
             raise CloseSpider("pages")
-        if response.meta["level"] < self.plan.depth:
-            for link in self.links.extract_links(response):
-                yield self._request(link.url, response.meta["level"] + 1)
+
+    def _keep(self, response: HtmlResponse) -> str | None:
+        """Keep a page, or say why not."""
+        if said := forbidden(response) & {"noindex", "noai"}:
+            return f"the page says {', '.join(sorted(said))}"
+        try:
+            page = read_page(response)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+            return f"cannot be read: {type(e).__name__}"
+        if lacking := no_text(response, page.text):
+            return lacking
+        first = self.texts.get(page.text, page.url)
+        if first != page.url:
+            return f"the same text as {first}"
+        if self._is_full() and page.url not in self.kept.keys:
+            return self._full
+        self.texts[page.text] = page.url
+        self.kept.add(page.url, page)
+        self.waiting -= {page.url, page.requested}
+        return None
+
+    def _links(self, response: HtmlResponse) -> Iterator[scrapy.Request]:
+        level = response.meta["level"]
+        if level >= self.plan.depth:
+            return
+        if level == 0:
+            self.hosts.add(urlsplit(response.url).netloc)
+        closed = "nofollow" in forbidden(response)
+        links = LinkExtractor(allow=self.plan.follow or (), allow_domains=sorted(self.hosts))
+        for link in links.extract_links(response):
+            if closed or link.nofollow:
+                reason = f"nofollow on {response.url}"
+                self.unwanted.setdefault(urldefrag(link.url).url, reason)
+            else:
+                yield self._request(link.url, level + 1)
+
+    def closed(self, reason: str) -> None:
+        """What was met and never answered is told too."""
+        for url in sorted(self.waiting):
+            why = self._full if self._is_full() else f"not fetched: the crawl ended ({reason})"
+            self._fail(url, url, why)
+        for url, why in self.unwanted.items():
+            if url not in self.kept.keys:
+                self._fail(url, url, why)
+
+    def _refuse(self, about: scrapy.Request | Response, reason: str) -> None:
+        self._fail(about.url, about.meta.get("asked", about.url), reason)
+
+    def _fail(self, url: str, requested: str, reason: str) -> None:
+        self.waiting -= {url, requested}
+        if url in self.kept.keys and url != requested:  # another address of a kept page
+            url, reason = requested, f"redirects to {url}, which is kept"
+        if url not in self.kept.keys:
+            self.failed.add(url, Failure(url=url, requested=requested, reason=reason))
+
+    @property
+    def _full(self) -> str:
+        return f"not kept: the crawl already had its {self.plan.pages} pages"
 
     def _is_full(self) -> bool:
         return len(self.kept.keys) >= self.plan.pages
@@ -208,42 +276,6 @@ def _reason(error: Any, plan: Crawl) -> str:
         return f"larger than {plan.max_bytes} bytes"
     text = str(error).strip()
     return text if isinstance(error, IgnoreRequest) and text else f"{name}: {text}".rstrip(": ")
-
-
-def read_page(response: TextResponse) -> Page:
-    """A response as a page: its main text, and what it says about its licence."""
-    html = response.text
-    data = trafilatura.extract_metadata(html, default_url=response.url)
-    return Page(
-        url=response.url,
-        requested=response.meta.get("asked", response.url),
-        fetched=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        status=response.status,
-        title=(data.title if data else None) or response.css("title::text").get("").strip(),
-        language=response.css("html::attr(lang)").get(""),
-        encoding=response.encoding,
-        broken_characters=html.count("\ufffd"),
-        licence=_link(response, lambda rel, label, url: "license" in rel),
-        terms=_link(response, lambda rel, label, url: bool(TERMS.search(f"{label} {url}"))),
-        bytes=len(response.body),
-        sha256=hashlib.sha256(response.body).hexdigest(),
-        text=_text(html, response.url),
-    )
-
-
-def _text(html: str, url: str) -> str:
-    found = trafilatura.extract(
-        html, url=url, favor_recall=True, include_tables=True, include_comments=False
-    )
-    return (found or trafilatura.html2txt(html) or "").strip()
-
-
-def _link(response: TextResponse, wanted: Any) -> str | None:
-    for node in response.css("link[href], a[href]"):
-        rel, label = node.attrib.get("rel", "").lower(), " ".join(node.css("::text").getall())
-        if wanted(rel, label, node.attrib["href"]):
-            return response.urljoin(node.attrib["href"])
-    return None
 
 
 def scrapy_settings(plan: Crawl, out: Path) -> dict[str, Any]:
