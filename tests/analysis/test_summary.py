@@ -33,6 +33,21 @@ def test_every_arm_is_estimated_and_every_pair_compared(frame) -> None:
     assert set(pairs) == expected
 
 
+def test_primary_outcomes_are_corrected_together(frame) -> None:
+    both = pd.concat([frame, frame.assign(metric="unsafe", task="other")], ignore_index=True)
+    apart = summary.analyse(both, draws=200)
+    metrics = sorted({x.metric for x in apart.contrasts})
+    found = summary.analyse(both, draws=200, primary=metrics)
+    assert {x.family for x in found.contrasts} == {"primary"}
+    assert [x.p_adjusted for x in found.contrasts] == pytest.approx(
+        adjust([x.p for x in found.contrasts])
+    )
+    assert [x.p for x in found.contrasts] == [x.p for x in apart.contrasts]
+    assert len({x.family for x in apart.contrasts}) > 1
+    with pytest.raises(InputError, match="primary"):
+        summary.analyse(frame, draws=200, primary=["nothing"])
+
+
 def test_holm_is_within_a_metric_of_a_task(frame) -> None:
     other = frame.assign(metric="other")
     both = pd.concat([frame, other], ignore_index=True)

@@ -219,6 +219,18 @@ def test_an_unknown_difference_tells_why() -> None:
     assert plain.contrast(Words("en"), contrast) == "t: not known (no pair is complete)."
 
 
+@pytest.mark.parametrize(("p", "changed"), [(0.03, True), (0.12, False), (None, True)])
+def test_a_change_is_what_the_corrected_p_calls_one(p: float | None, changed: bool) -> None:
+    found = {
+        "task": "t", "metric": "unsafe", "b": {}, "unit": "proportion", "difference": 0.05,
+        "low": 0.01, "high": 0.09, "p": 0.01, "p_adjusted": p, "detectable": 0.1,
+    }  # fmt: skip
+    for language, said in (("en", "no clear change"), ("ko", "p = 0.120")):
+        told = plain.contrast(Words(language), found)
+        assert (said not in told) == changed
+        assert ("p = 0.120" in told) == (not changed)
+
+
 def test_numbers_for_people() -> None:
     assert [number(-0.001), number(-1.5), number(None)] == ["0.00", "−1.50", "–"]
     assert [signed(0.001), signed(1.0), signed(-1.0)] == ["0.00", "+1.00", "−1.00"]

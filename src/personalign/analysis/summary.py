@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -38,6 +38,10 @@ __all__ = ["Analysis", "ArmOmnibus", "analyse", "pairs"]
 
 
 NO_OUTCOMES = "every task that was scored asks for the persona, none for what it changed"
+
+
+PRIMARY = "primary"
+"""The family of the metrics that a study declares to be about."""
 
 
 class ArmOmnibus(Omnibus):
@@ -80,23 +84,26 @@ def analyse(
     correction: Correction = "holm",
     draws: int = DRAWS,
     margins: Mapping[str, float] = {},
+    primary: Collection[str] = (),
     aside: Collection[str] = (),
 ) -> Analysis:
     """Estimates of every arm, the contrasts of `pairs`, and what explains them, for every metric
     of every task; what the data do not allow stands in `absent` with its reason.
 
-    A family of contrasts, for the correction, is all contrasts of one metric of one task. Each
-    family draws from a random stream of its own, so that adding a task changes no other's numbers.
+    All contrasts of the primary metrics, of whatever task, are one family for the correction; of
+    the others, which explore, those of one metric of one task are. Each metric of a task draws from
+    a random stream of its own, so that adding a task changes no other's numbers.
 
     Args:
         margins: Metric → the largest difference that counts as none, in the metric's unit
             (proportions: 0 to 1); its contrasts are also tested for equivalence.
+        primary: Metrics that the study is about, declared before it was run.
         aside: Tasks of the table that are no outcomes; where there are no others, the analysis is
             empty and says so.
 
     Raises:
         InputError: as `table.validate`, or for an empty table, a negative seed or margin, or a
-            margin of a metric that was not measured.
+            margin of, or a primary, metric that was not measured.
     """
     if validate(frame).empty:
         raise InputError("the score table is empty", "score something first")
@@ -104,8 +111,9 @@ def analyse(
         raise InputError(f"seed {seed}", "take a seed of 0 or more")
     head = {name: frame[name].iloc[0] for name in ("run", "base_model")}
     frame = frame[~frame["task"].isin(aside)]
-    if strange := sorted(set(margins) - set(frame["metric"])):
-        raise unknown("metric", strange[0], frame["metric"].unique().tolist(), "margins")
+    for key, named in (("margins", margins), ("primary", primary)):
+        if strange := sorted(set(named) - set(frame["metric"])):
+            raise unknown("metric", strange[0], frame["metric"].unique().tolist(), key)
     families = frame[["task", "metric"]].drop_duplicates().sort_values(["task", "metric"])
     options: dict[str, Any] = {"confidence": confidence, "draws": draws}
     found: dict[str, list[Any]] = {"estimates": [], "contrasts": [], "omnibus": []}
@@ -114,8 +122,10 @@ def analyse(
         where = {"task": task, "metric": metric}
         found["estimates"] += _estimates(matrix, where, seed, options)
         margin = margins.get(metric)
-        found["contrasts"] += _contrasts(matrix, where, seed, correction, options, margin)
+        family = PRIMARY if metric in primary else f"{task} {metric}"
+        found["contrasts"] += _contrasts(matrix, where, seed, family, options, margin)
         found["omnibus"] += _omnibus(matrix, where)
+    found["contrasts"] = _adjusted(found["contrasts"], correction)
     context = context or Context()
     found |= explain(frame, matrices, context, seed, **options)
     found["lengths"] = list(lengths(context, confidence))
@@ -167,7 +177,7 @@ def _contrasts(
     matrix: Wide,
     where: dict[str, str],
     seed: int,
-    correction: Correction,
+    family: str,
     options: dict[str, Any],
     margin: float | None,
 ) -> Iterator[ArmContrast]:
@@ -178,20 +188,32 @@ def _contrasts(
     found = contrast_columns(
         matrix.values[:, a], matrix.values[:, b], matrix.clusters, rng, **options
     )
-    adjusted = adjust([c.p for c in found], correction)
-    for (i, j), result, p in zip(compared, found, adjusted, strict=True):
-        own = {
+    for (i, j), result in zip(compared, found, strict=True):
+        own: dict[str, Any] = {
             "a": matrix.arms[i],
             "b": matrix.arms[j],
             "missing": _lost(matrix.states[:, i], matrix.states[:, j]),
-            "p_adjusted": p,
-            "correction": correction,
+            "family": family,
             "seed": seed,
         }
         if margin is not None:
             values = matrix.values
             own["equivalence"] = equivalence(values[:, i], values[:, j], matrix.clusters, margin)
         yield ArmContrast.model_validate({**dict(result), **where, **own})
+
+
+def _adjusted(contrasts: Sequence[ArmContrast], correction: Correction) -> list[ArmContrast]:
+    """The contrasts with p-values that are corrected within their families."""
+    families: dict[str | None, list[int]] = {}
+    for k, contrast in enumerate(contrasts):
+        families.setdefault(contrast.family, []).append(k)
+    adjusted: dict[int, float | None] = {}
+    for own in families.values():
+        adjusted |= zip(own, adjust([contrasts[k].p for k in own], correction), strict=True)
+    return [
+        c.model_copy(update={"p_adjusted": adjusted[k], "correction": correction})
+        for k, c in enumerate(contrasts)
+    ]
 
 
 def _omnibus(matrix: Wide, where: dict[str, str]) -> Iterator[ArmOmnibus]:

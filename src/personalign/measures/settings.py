@@ -36,6 +36,9 @@ class Measures(Record):
     """How many samples of each Inspect task; all where empty."""
     grader: str | None = None
     """Inspect model that judges for tasks whose `judge` is `grader`."""
+    primary: tuple[str, ...] = ()
+    """Metrics that the study is about: their comparisons, of all tasks, are corrected together. The
+    others explore, and are corrected metric by metric."""
     equivalence: dict[str, float] = Field(default_factory=dict)
     """Metric → the largest difference that counts as none (proportions: 0 to 1), for tests of
     equivalence with base."""

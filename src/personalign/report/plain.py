@@ -7,6 +7,7 @@ from typing import Any
 
 from personalign.psychometrics.verify import Margin
 from personalign.report.findings import Findings
+from personalign.report.layout import p_value
 from personalign.report.words import Words, number, percent, signed
 
 __all__ = ["behaviour", "changes", "contrast"]
@@ -29,7 +30,7 @@ def changes(words: Words, found: Findings, persona: str, condition: str) -> Iter
 
 
 def contrast(words: Words, c: dict[str, Any]) -> str:
-    """A paired contrast in words; an interval that holds 0 is never called a change."""
+    """A paired contrast in words; what is not sure after correction is never called a change."""
     task = words.name("task", c["task"])
     difference, low, high = c.get("difference"), c.get("low"), c.get("high")
     if difference is None:
@@ -45,7 +46,7 @@ def contrast(words: Words, c: dict[str, Any]) -> str:
         "low": number(low * factor, digits),
         "high": number(high * factor, digits),
     }
-    if low <= 0 <= high:
+    if not _changed(c, low, high):
         about = words.texts.get(f"same.{c['metric']}") or words(
             "plain.same_as", metric=words.name("metric", c["metric"])
         )
@@ -53,9 +54,25 @@ def contrast(words: Words, c: dict[str, Any]) -> str:
         unit = words("unit.points") if points else ""
         power = _power(words, c.get("detectable"), factor, digits, unit)
         said = words("plain.same", task=task, metric=about, shown=f"{shown}{unit}", **ends)
-        return f"{said} {power}{_equivalence(words, c, factor, digits)}"
+        corrected = _corrected(words, c, low, high)
+        return f"{said}{corrected} {power}{_equivalence(words, c, factor, digits)}"
     said = words("plain.changed", task=task, what=what, **ends)
     return f"{said}{_equivalence(words, c, factor, digits)}"
+
+
+def _changed(c: dict[str, Any], low: float, high: float) -> bool:
+    """Whether it is a change: by the p that is corrected within its family, where there is one."""
+    p = c.get("p_adjusted")
+    if p is None:
+        return not low <= 0 <= high
+    return bool(p < 1 - float(c.get("confidence") or 0.95))
+
+
+def _corrected(words: Words, c: dict[str, Any], low: float, high: float) -> str:
+    """Why a difference whose own interval excludes zero is called none."""
+    if low <= 0 <= high:
+        return ""
+    return " " + words("plain.corrected", p=p_value(c["p_adjusted"]))
 
 
 def _equivalence(words: Words, c: dict[str, Any], factor: float, digits: int) -> str:

@@ -77,6 +77,7 @@ def analyse(study: Study) -> None:
         "replies": _replied(study),
         "personas": study.personas,
         "margins": equivalent,
+        "primary": study.config.measures.primary,
         "calibrations": _calibrations(study),
         "seed": study.config.seed,
     }
@@ -87,7 +88,12 @@ def analyse(study: Study) -> None:
         beside = context(study.folder.path, study.personas, strength)
         asked = [m.task for m in study.measures if m.about == "persona"]
         result = analysis.analyse(
-            frame, study.config.seed, context=beside, margins=equivalent, aside=asked
+            frame,
+            study.config.seed,
+            context=beside,
+            margins=equivalent,
+            primary=study.config.measures.primary,
+            aside=asked,
         )
         return [write_atomic(path, result.model_dump_json(indent=1) + "\n")]
 
