@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 from pydantic import BaseModel
 
 from personalign.errors import ModelError
+from personalign.models.thoughts import without_thoughts
 from personalign.records import Message
 from personalign.runs import content_hash
 
@@ -208,7 +209,7 @@ def _read(data: Any) -> Reply:
         raise ValueError(f"not a chat completion: {str(data)[:80]}") from e
     stop = FINISHED.get(choice.get("finish_reason") or "stop", "stop")
     return Reply(
-        text=text or refusal,
+        text=without_thoughts(text) or refusal,
         stop="filter" if refusal and not text else stop,
         tokens_in=usage.get("prompt_tokens"),
         tokens_out=usage.get("completion_tokens"),
@@ -283,7 +284,7 @@ def _from_inspect(output: ModelOutput) -> Reply:
     reason = output.stop_reason if output.choices else "stop"
     used = output.usage
     return Reply(
-        text=output.completion,
+        text=without_thoughts(output.completion),
         stop=FINISHED.get(reason, "stop"),
         tokens_in=used.input_tokens if used else None,
         tokens_out=used.output_tokens if used else None,

@@ -39,6 +39,7 @@ from inspect_ai.solver import TaskState, generate
 from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import CorpusError, InputError, unknown
+from personalign.models.thoughts import without_thoughts
 from personalign.records import Record, ScoreRow
 
 __all__ = [
@@ -198,6 +199,7 @@ def parse(reply: str, count: int, low: int, high: int) -> list[int] | None:
     Lines `number: score` are read first; failing that, exactly `count` bare numbers in order. A
     statement with two different answers has none.
     """
+    reply = without_thoughts(reply)
     scale = {str(answer): answer for answer in range(low, high + 1)}
     lines = sorted({(int(number), answer) for number, answer in LINE.findall(reply)})
     bare = BARE.findall(reply)

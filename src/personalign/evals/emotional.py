@@ -43,6 +43,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import CorpusError, InputError
 from personalign.evals.sources import hub_rows, own_name
+from personalign.models.thoughts import without_thoughts
 from personalign.records import Record, read_jsonl
 
 __all__ = [
@@ -241,6 +242,7 @@ def parse(reply: str, emotions: Sequence[str]) -> dict[str, dict[str, float] | N
     is taken. The revised pass begins at the last `revised scores:`, or line that begins with
     "revised", that has scores after it; what stands before it is the first.
     """
+    reply = without_thoughts(reply)
     headings = [h.start() for h in HEADING.finditer(reply)]
     followed = [at for at in headings if _scores(reply[at:], emotions)]
     cut = (followed or headings)[-1] if headings else None

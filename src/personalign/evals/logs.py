@@ -22,6 +22,7 @@ from inspect_ai.log import EvalLog, EvalSample, EvalSampleSummary
 from inspect_ai.scorer import Score, value_to_float
 
 from personalign.models.provider import base_of, condition_of
+from personalign.models.thoughts import without_thoughts
 from personalign.records import Condition, Message, ScoreRow, State, Transcript
 
 __all__ = ["STATES", "errors", "rows", "transcripts", "unjudged"]
@@ -80,7 +81,7 @@ def transcripts(log: EvalLog) -> list[Transcript]:
             task=log.eval.task,
             sample=str(s.id),
             prompt=_prompt(s),
-            reply=s.output.completion,
+            reply=without_thoughts(s.output.completion),
             tokens=s.output.usage.output_tokens if s.output.usage else 0,
             seed=_seed(log, s),
             cut=_cut(s),

@@ -24,6 +24,7 @@ from personalign.evals.promptsets import read_prompts
 from personalign.evals.safety import REASONS, sample
 from personalign.models.judges.asked import Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.judges.refusals import is_refusal
+from personalign.models.thoughts import without_thoughts
 
 __all__ = ["RULES", "over_refusal", "parse_kind", "under_refusal"]
 
@@ -90,7 +91,7 @@ def kind_of_reply(metric: str, judge: str) -> Scorer:
     model = None if judge == RULES else judge
 
     async def score(state: TaskState, target: Target) -> Score:
-        reply = state.output.completion
+        reply = without_thoughts(state.output.completion)
         if not reply.strip():
             return Score.unscored(reason="no_response")
         found: Answer[Kind] = (

@@ -39,6 +39,7 @@ from personalign.evals.promptsets import PromptItem, read_prompts
 from personalign.models.judges import Exchange, Judge, Outcome, Verdict, open_judge
 from personalign.models.judges.calibration import Calibration, corrected, read_calibration
 from personalign.models.judges.refusals import RefusalRules, is_refusal
+from personalign.models.thoughts import without_thoughts
 
 __all__ = ["REASONS", "SAMPLING", "harm", "harm_score", "metrics", "sample", "safety"]
 
@@ -139,7 +140,7 @@ def harm(judge: str) -> Scorer:
     """The judge's verdict on a reply."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        prompt, reply = state.input_text, state.output.completion
+        prompt, reply = state.input_text, without_thoughts(state.output.completion)
         if not reply.strip():
             return Score.unscored(reason="no_response")
         asked: Sequence[Exchange] = [Exchange(prompt=prompt, reply=reply)]

@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from personalign.errors import CorpusError
 from personalign.evals.sources import hub_rows, own_name
 from personalign.models.respondent import Candidates, Progress, Respondent, silent
+from personalign.models.thoughts import without_thoughts
 from personalign.records import Message, Record, ScoreRow, read_jsonl
 
 __all__ = [
@@ -181,7 +182,7 @@ def parse_choice(reply: str, answers: Sequence[str]) -> int | None:
     """
     letters = LETTERS[: len(answers)]
     ruled = rf"{NOT}(?i:\s+(?:be|the|option|answer|choice))*\s+\(?[{letters}]\b"
-    text, ruled_out = re.subn(ruled, "…", reply.strip())
+    text, ruled_out = re.subn(ruled, "…", without_thoughts(reply).strip())
     capital = rf"\b(?:A{ARTICLE}|[B-{letters[-1]}])\b(?!['’])"
     marked = rf"(?i:(?<![a-z0-9'’])[{letters}](?=[^\sa-z0-9'’]|\s*$))"
     opened = [x for x in text.splitlines() if re.match(rf"[\W_]*{marked}", x)]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from personalign.models.thoughts import without_thoughts
 from personalign.records import State
 
 __all__ = ["Parsed", "declines", "letter", "rating"]
@@ -114,7 +115,9 @@ def declines(text: str) -> bool:
 
 
 def _clean(text: str) -> str:
-    plain = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
+    plain = (
+        unicodedata.normalize("NFKC", without_thoughts(text)).replace("’", "'").replace("‘", "'")
+    )
     lines = (" ".join(line.split()) for line in DECORATION.sub("", plain).splitlines())
     return "\n".join(line for line in lines if line)
 

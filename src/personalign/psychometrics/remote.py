@@ -21,6 +21,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from personalign.errors import ModelError
 from personalign.models.local import Sampling
+from personalign.models.thoughts import without_thoughts
 from personalign.personas import load
 from personalign.psychometrics import letters, likert
 from personalign.psychometrics.answers import Answer
@@ -146,7 +147,7 @@ def reading(questions: Sequence[Question]) -> Scorer:
     readers = {_id(q): q.read for q in questions}
 
     async def score(state: TaskState, target: Target) -> InspectScore:
-        text = state.output.completion
+        text = without_thoughts(state.output.completion)
         value, why = readers[str(state.sample_id)](text)
         if value is None:
             return InspectScore.unscored(reason=REASONS[why], answer=text)

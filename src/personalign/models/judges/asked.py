@@ -18,6 +18,7 @@ from inspect_ai.model import GenerateConfig, Model, get_model
 from inspect_ai.util import LimitExceededError
 
 from personalign.errors import InputError
+from personalign.models.thoughts import without_thoughts
 
 __all__ = ["GRADER", "Answer", "Rubric", "ask", "check_judge", "judge_model"]
 
@@ -103,6 +104,6 @@ async def ask(model: Model, rubric: Rubric[T], prompt: str, reply: str) -> Answe
         return Answer(None, "judge_error", f"{type(e).__name__}: {e}")
     if output.error or output.stop_reason == "content_filter":
         return Answer(None, "unparsed", output.error or "stopped by the provider's filter")
-    said = output.completion
+    said = without_thoughts(output.completion)
     rating = rubric.parse(said)
     return Answer(rating, "unparsed" if rating is None else None, said)

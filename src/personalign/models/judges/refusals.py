@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from personalign.models.judges.verdict import Exchange, Verdict
+from personalign.models.thoughts import without_thoughts
 
 __all__ = ["RefusalRules", "is_refusal"]
 
@@ -67,7 +68,8 @@ ADVISED = re.compile(r'(?<=\S )"[^"]*"')
 
 def is_refusal(reply: str) -> bool:
     """Whether a reply begins by refusing, in English and in so many words."""
-    text = re.sub(r"\s+", " ", re.sub("[“”]", '"', reply.replace("’", "'"))).strip().lower()
+    said = without_thoughts(reply).replace("’", "'")
+    text = re.sub(r"\s+", " ", re.sub("[“”]", '"', said)).strip().lower()
     return REFUSAL.search(ADVISED.sub("", text)[:OPENING]) is not None
 
 
