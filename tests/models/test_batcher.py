@@ -52,6 +52,31 @@ def test_an_error_reaches_who_asked_and_the_queue_goes_on() -> None:
     assert asyncio.run(ask_all(queue, [3])) == [30]
 
 
+@pytest.mark.parametrize("asked", [[-1, 3, 5, 7], [1, 3, 5, 7, 9, -11], [2, -4]])
+def test_who_is_at_fault_fails_alone(asked: list[int]) -> None:
+    queue = batcher([])
+
+    async def all_of() -> list[int | BaseException]:
+        return await asyncio.gather(*(queue.ask(x) for x in asked), return_exceptions=True)
+
+    for x, answer in zip(asked, asyncio.run(all_of()), strict=True):
+        assert isinstance(answer, ValueError) if x < 0 else answer == x * 10
+
+
+def test_a_batch_that_is_too_large_for_memory_is_answered_in_parts() -> None:
+    sizes: list[int] = []
+
+    def work(batch: Sequence[int]) -> list[int]:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise MemoryError("out of memory")
+        return [x * 10 for x in batch]
+
+    queue: Batcher[int, int] = Batcher(work, lambda x: 0, lambda x: 1, 8, 100)
+    assert asyncio.run(ask_all(queue, range(8))) == [x * 10 for x in range(8)]
+    assert sizes == [8, 4, 2, 2, 4, 2, 2]
+
+
 def test_requests_of_several_loops_and_threads_are_served() -> None:
     queue = batcher([])
     found: dict[int, list[int]] = {}

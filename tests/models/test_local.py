@@ -162,9 +162,12 @@ def test_an_update_of_the_head_is_refused(
 ) -> None:
     bare = LocalModel.load(str(tiny_base), "float32", "cpu").model
     made = get_peft_model(bare, LoraConfig(r=2, target_modules=["q_proj", "lm_head"]))
-    made.save_pretrained(tmp_path)
+    made.save_pretrained(tmp_path / "alone", save_embedding_layers=False)
     with pytest.raises(ModelError, match="updates the head"):
-        tiny.add_adapter("x", tmp_path)
+        tiny.add_adapter("x", tmp_path / "alone")
+    made.save_pretrained(tmp_path / "embedded", save_embedding_layers=True)
+    with pytest.raises(ModelError, match="brings weights that are no update"):
+        tiny.add_adapter("x", tmp_path / "embedded")
 
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0, 15.0])  # from a flat to a peaked distribution

@@ -1,7 +1,8 @@
 """Requests that arrive one by one, answered together: a queue, and one thread that serves it.
 
 A batch starts when no further request has come for a moment, or enough are waiting. All work on
-a model happens in this one thread, because which adapter answers is a state of the model.
+a model happens in this one thread, because which adapter answers is a state of the model. A batch
+that fails (memory, a request that cannot be answered) is parted until who is at fault stands alone.
 """
 
 from __future__ import annotations
@@ -117,12 +118,26 @@ class Batcher(Generic[Q, A]):
         return list(taken.values())
 
     def _answer(self, batch: Sequence[_Job[Q, A]]) -> None:
+        """Answer a batch; one that fails is parted, so that only who is at fault is told so."""
         self.batches.append(len(batch))
+        failed = self._try(batch)
+        if failed is None:
+            return
+        if len(batch) == 1:  # whoever asked is told, and the thread goes on serving
+            batch[0].answer.set_exception(failed)
+            return
+        del failed  # and with it all that its frames hold of the device's memory
+        half = len(batch) // 2
+        for part in (batch[:half], batch[half:]):
+            self._answer(part)
+
+    def _try(self, batch: Sequence[_Job[Q, A]]) -> Exception | None:
+        """Answer a batch, or say what prevents it."""
         try:
             answers = self._work([job.request for job in batch])
-            for job, answer in zip(batch, answers, strict=True):
-                job.answer.set_result(answer)
-        except Exception as e:  # whoever asked is told, and the thread goes on serving
-            for job in batch:
-                if not job.answer.done():
-                    job.answer.set_exception(e)
+            told = list(zip(batch, answers, strict=True))
+        except Exception as e:
+            return e
+        for job, answer in told:
+            job.answer.set_result(answer)
+        return None

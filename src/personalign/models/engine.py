@@ -3,7 +3,8 @@
 One engine a base and process. Requests for replies go into one batch whatever their adapters, save
 those that are more than a low-rank update (DoRA). Where enough wait for one adapter, they are a
 batch by themselves: its update is folded into the weights then (see `folding`) and costs nothing.
-Choices are scored as prompt trees, adapter by adapter.
+Choices are scored as prompt trees, adapter by adapter. Loading an adapter is a request like others,
+so that none changes under a running batch.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from personalign.errors import InputError, unknown
 from personalign.models.batcher import Batcher
 from personalign.models.local import (
-    Adapter,
     LocalModel,
     Sampling,
     best_device,
     best_dtype,
 )
+from personalign.models.provenance import adapter_hash
 from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree
 
-__all__ = ["BATCH", "Draw", "Engine", "Rate", "adopt", "engine_for"]
+__all__ = ["BATCH", "Draw", "Engine", "Load", "Rate", "adopt", "engine_for"]
 
 BATCH = 64
 TOKENS = 2**16  # of prompts and replies in a batch; bounds the key-value cache
@@ -50,62 +52,75 @@ class Rate:
     progress: Callable[[int], None] = lambda done: None
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """An adapter to be loaded from its folder, between two batches."""
+
+    adapter: str
+    path: Path
+    strength: float = 1.0
+
+
 class Engine:
     """A base in memory and the queue of what is asked of it, whatever the adapter."""
 
     def __init__(self, local: LocalModel) -> None:
         self.local = local
-        self.queue: Batcher[Draw | Rate, Any] = Batcher(
+        self.queue: Batcher[Draw | Rate | Load, Any] = Batcher(
             _work(local), self._kind, _cost, BATCH, TOKENS, lambda request: request.adapter
         )
-        self._mixes: dict[str, bool] = {}
 
-    def _kind(self, request: Draw | Rate) -> tuple[Any, ...]:
+    def load(self, adapter: str, path: Path, strength: float = 1.0) -> None:
+        """Load an adapter when its turn comes; what is under way is answered without it.
+
+        One of the same content and strength that is there under this name stays.
+
+        Raises:
+            ModelError, InputError: see `LocalModel.add_adapter`.
+        """
+        self.queue.submit(Load(adapter, path, strength)).result()
+
+    def adapter_of(self, folder: Path, strength: float = 1.0) -> str:
+        """The name of a folder's adapter in memory, by its hash; loads it unless it is there.
+
+        Raises:
+            ModelError, InputError: as `load`.
+        """
+        name = f"{adapter_hash(folder)}x{strength!r}"
+        if name not in self.local.adapters:
+            self.load(name, folder, strength)
+        return name
+
+    def _kind(self, request: Draw | Rate | Load) -> tuple[Any, ...]:
+        if isinstance(request, Load):
+            return (id(request),)
         if isinstance(request, Rate):
             return ("rate", request.adapter) if len(request.trees) == 1 else (id(request),)
-        alone = request.adapter is not None and not self._is_mixable(request.adapter)
+        alone = request.adapter is not None and not self._mixes(request.adapter)
         return ("draw", request.sampling, request.adapter if alone else None, alone)
 
-    def _is_mixable(self, adapter: str) -> bool:
-        if adapter not in self._mixes:
-            if adapter not in self.local.adapters:
-                raise unknown("adapter", adapter, self.local.adapters)
-            self._mixes[adapter] = _is_low_rank(self.local.model, self.local.adapters[adapter])
-        return self._mixes[adapter]
+    def _mixes(self, adapter: str) -> bool:
+        if adapter not in self.local.adapters:
+            raise unknown("adapter", adapter, self.local.adapters)
+        return self.local.adapters[adapter].mixes
 
 
-def _is_low_rank(model: Any, adapter: Adapter) -> bool:
-    """Whether an adapter is nothing but a low-rank update of linear layers; see `mixing`."""
-    from peft.tuners.lora import LoraLayer
-
-    name = adapter.handle
-    layers = [m for m in model.modules() if isinstance(m, LoraLayer)]
-    return not any(
-        name in layer.lora_embedding_A or name in layer.lora_variant or layer.lora_bias.get(name)
-        for layer in layers
-    )
-
-
-def _cost(request: Draw | Rate) -> int:
+def _cost(request: Draw | Rate | Load) -> int:
+    if isinstance(request, Load):
+        return 0
     if isinstance(request, Draw):
         return len(request.prompt) + request.sampling.max_new_tokens
     return sum(tree.size for tree in request.trees)
 
 
-def _work(local: LocalModel) -> Any:
-    def work(batch: Sequence[Draw | Rate]) -> Sequence[Any]:
+def _work(local: LocalModel) -> Callable[[Sequence[Draw | Rate | Load]], Sequence[Any]]:
+    def work(batch: Sequence[Draw | Rate | Load]) -> Sequence[Any]:
         first = batch[0]
+        if isinstance(first, Load):
+            _load(local, first)
+            return [None]
         if isinstance(first, Rate):
-            rates = [r for r in batch if isinstance(r, Rate)]
-            trees = [tree for r in rates for tree in r.trees]
-            whose = iter([r for r in rates for _ in r.trees])
-
-            def progress(done: int) -> None:
-                for rate in islice(whose, done):
-                    rate.progress(1)
-
-            scored = iter(local.score(trees, first.adapter, progress))
-            return [[next(scored) for _ in r.trees] for r in rates]
+            return _rate(local, first.adapter, [r for r in batch if isinstance(r, Rate)])
         draws = [r for r in batch if isinstance(r, Draw)]
         return local.draw(
             [r.prompt for r in draws],
@@ -115,6 +130,25 @@ def _work(local: LocalModel) -> Any:
         )
 
     return work
+
+
+def _load(local: LocalModel, asked: Load) -> None:
+    known = local.adapters.get(asked.adapter)
+    wanted = (adapter_hash(asked.path), asked.strength)
+    if known is None or (known.digest, known.strength) != wanted:
+        local.add_adapter(asked.adapter, asked.path, asked.strength)
+
+
+def _rate(local: LocalModel, adapter: str | None, rates: Sequence[Rate]) -> list[Any]:
+    """Scores of every tree of every request; a part of a batch may be asked anew, one never is."""
+    trees = [tree for rate in rates for tree in rate.trees]
+    if len(rates) == 1:
+        return [local.score(trees, adapter, rates[0].progress)]
+    scored = iter(local.score(trees, adapter))
+    found = [list(islice(scored, len(rate.trees))) for rate in rates]
+    for rate in rates:
+        rate.progress(len(rate.trees))
+    return found
 
 
 _engines: dict[tuple[str, str, str, str], Engine] = {}

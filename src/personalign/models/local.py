@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from personalign.errors import InputError, ModelError, unknown
+from personalign.errors import InputError, unknown
 from personalign.models import embedded
 from personalign.models.chat import Chat
+from personalign.models.fitting import check_fit, check_strength, layers_of
 from personalign.models.folding import fold
+from personalign.models.loading import loaded
 from personalign.models.mixing import mixed
-from personalign.models.provenance import adapter_hash, check_base, check_update
+from personalign.models.provenance import adapter_hash, check_base
 from personalign.models.servable import check_servable
 from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree, score_trees
@@ -80,16 +84,26 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A loaded adapter: PEFT's name for it, a hash of its files, its strength from 0 to 2."""
+    """A loaded adapter.
+
+    Attributes:
+        handle: PEFT's name for it, which no other ever has.
+        digest: A hash of its files.
+        strength: From 0 to 2.
+        mixes: It is a low-rank update and nothing else, so that its rows can share a batch.
+    """
 
     handle: str
     digest: str
     strength: float
+    mixes: bool
 
 
 @dataclass
 class LocalModel:
     """A base model in memory, with adapters that can be chosen per call.
+
+    Which adapter answers is a state of the model: one thread at a time scores, draws or loads.
 
     Attributes:
         identity: Base name and a hash of its weights; with an adapter's own hash it names a
@@ -103,6 +117,11 @@ class LocalModel:
     identity: str
     adapters: dict[str, Adapter] = field(default_factory=dict)
     thinking: Thinking = "off"
+
+    def __post_init__(self) -> None:
+        self._layers = layers_of(self.model)
+        self._handles = (f"adapter_{n}" for n in count())  # PEFT refuses "half" or "v1.5"
+        self._alone = RLock()
 
     @classmethod
     def load(
@@ -152,47 +171,29 @@ class LocalModel:
     def add_adapter(self, name: str, path: Path, strength: float = 1.0) -> None:
         """Load a LoRA adapter (PEFT format) under a name, at a strength from 0 to 2.
 
+        It is loaded exactly or not at all: see `fitting`. Waits for what the model is doing.
+
         Raises:
-            ModelError: where the folder holds no adapter, or one for another base.
+            ModelError: where the folder holds no adapter, one for another base, or one that is
+                more than an update of linear layers.
             InputError: where the strength is out of range or the name is taken.
         """
-        from peft import PeftModel
-
         if not 0 <= strength <= MAX_STRENGTH:
             raise InputError(f"strength {strength} of adapter {name!r}", "choose 0 to 2")
-        if name in self.adapters:
-            raise InputError(f"an adapter {name!r} is loaded already", "use another name")
-        digest = adapter_hash(path)
-        check_base(path, self.identity)
-        check_update(path)
-        handle = f"adapter_{len(self.adapters)}"  # PEFT refuses names such as "half" or "v1.5"
-        loading: dict[str, Any] = {"adapter_name": handle, "autocast_adapter_dtype": False}
-        try:
-            if self.adapters:
-                self.model.load_adapter(str(path), **loading)
-            else:
-                self.model = PeftModel.from_pretrained(self.model, str(path), **loading)
-        except (RuntimeError, ValueError) as e:
-            raise ModelError(
-                f"adapter {path} does not fit base {self.identity}: {str(e).splitlines()[0]}",
-                "load the base it was trained on",
-            ) from e
-        _check_head(self.model, path)
-        self.model.eval().requires_grad_(False)
-        _scale(self.model, handle, strength)
-        fold(self.model)
-        self.adapters[name] = Adapter(handle, digest, strength)
-
-    def adapter_of(self, folder: Path, strength: float = 1.0) -> str:
-        """The name of a folder's adapter in memory, by its hash; loads it unless it is there.
-
-        Raises:
-            ModelError, InputError: as `add_adapter`.
-        """
-        name = f"{adapter_hash(folder)}x{strength!r}"
-        if name not in self.adapters:
-            self.add_adapter(name, folder, strength)
-        return name
+        with self._alone:
+            if name in self.adapters:
+                raise InputError(f"an adapter {name!r} is loaded already", "use another name")
+            digest = adapter_hash(path)
+            settings = check_fit(path, self._layers)
+            check_base(path, self.identity)
+            check_strength(path, settings, strength)
+            handle = next(self._handles)
+            self.model = loaded(self.model, path, handle)
+            self.model.eval().requires_grad_(False)
+            _scale(self.model, handle, strength)
+            fold(self.model)
+            mixes = not (settings.get("use_dora") or settings.get("lora_bias"))
+            self.adapters[name] = Adapter(handle, digest, strength, mixes)
 
     def use(self, adapter: str | None) -> AbstractContextManager[Any]:
         """A context in which the model answers through one adapter, or through none."""
@@ -216,7 +217,7 @@ class LocalModel:
         progress: Callable[[int], None] = lambda done: None,
     ) -> list[list[Tensor]]:
         """Per-token log-probs in nats of every branch of every tree; see `score_trees`."""
-        with self.use(adapter):
+        with self._alone, self.use(adapter):
             return score_trees(self.model, trees, progress=progress)
 
     def generate(
@@ -264,7 +265,8 @@ class LocalModel:
         ids = torch.tensor([(pad,) * (width - len(p)) + p for p in prompts], device=self.device)
         seen = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
         noise = SeededGumbel(seeds)
-        with torch.inference_mode(), self._neutral(), self._answering(adapters) as mixture:
+        inference = torch.inference_mode()
+        with self._alone, inference, self._neutral(), self._answering(adapters) as mixture:
 
             def keep(rows: Tensor) -> None:
                 mixture(rows)
@@ -344,17 +346,6 @@ class LocalModel:
         text = text[: min(cuts, default=len(text))].strip()
         drawn = tuple(tokens[: length if cuts else length + 1])  # with the end of turn
         return Generation(text, length, seed, "stop" if whole else "length", read, drawn)
-
-
-def _check_head(model: Any, path: Path) -> None:
-    """Refuse an update of the head, which scoring reads without its update (see `trees`)."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    if isinstance(model.get_output_embeddings(), BaseTunerLayer):
-        raise ModelError(
-            f"adapter {path} updates the head of the model",
-            "train one on the layers below it, or merge it and take the result as base",
-        )
 
 
 def _scale(model: Any, name: str, strength: float) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from personalign.models import embedded
+from personalign.models.engine import adopt
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.respondent import Respondent, respondent, seed_of
 from personalign.records import Message
@@ -56,7 +57,7 @@ class Model:
             ModelError: where the folder holds no adapter that fits.
             InputError: where the strength is out of range.
         """
-        return replace(self, adapter=self.local.adapter_of(Path(folder), strength))
+        return replace(self, adapter=adopt(self.local).adapter_of(Path(folder), strength))
 
     def with_system(self, text: str) -> Model:
         """The same model under a system prompt, such as `load("INFP").system_prompt()`."""

@@ -38,7 +38,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from personalign import personas
 from personalign.errors import InputError, ModelError, unknown
-from personalign.models.engine import BATCH, engine_for
+from personalign.models.engine import BATCH, adopt, engine_for
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.respondent import (
     Candidates,
@@ -179,7 +179,7 @@ def _loaded(local: LocalModel, arm: ModelArgs) -> str | None:
     path, strength = Path(arm.adapter), 1.0 if arm.strength is None else float(arm.strength)
     if not path.is_dir():
         raise unknown("adapter", arm.adapter, [*local.adapters, "(or a folder)"])
-    return local.adapter_of(path, strength)
+    return adopt(local).adapter_of(path, strength)
 
 
 def _found(

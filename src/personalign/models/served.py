@@ -38,6 +38,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from personalign.errors import InputError, ModelError, unknown
 from personalign.models.chat import with_system
 from personalign.models.engine import BATCH
+from personalign.models.fitting import check_files
 from personalign.models.provenance import adapter_hash
 from personalign.models.provider import (
     CHOICES,
@@ -183,6 +184,7 @@ class _Server:
     def load(self, folder: Path) -> str:
         """Load an adapter if it is not there; the name under which it answers, its hash."""
         name = adapter_hash(folder)
+        check_files(folder)  # a server answers as the base where it understands nothing
         if name not in self._cards():
             asked = {"lora_name": name, "lora_path": str(folder.resolve())}
             try:

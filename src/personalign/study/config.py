@@ -53,7 +53,7 @@ class StudyConfig(Record):
     """Prompts, one a line, on which `training.kl` holds to the base; the shipped ones if empty."""
     measures: Measures = Measures()
     strength: float = Field(1.0, ge=0, le=2)
-    """How strongly adapters answer: 0 is the base, 1 as they were trained."""
+    """How strongly adapters answer: 0 is the base, 1 as they were trained; DoRA has only 1."""
     seed: int = 0
 
     @field_validator("thinking", mode="before")
@@ -62,9 +62,11 @@ class StudyConfig(Record):
         return as_thinking(value) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
-    def _adapters_are_no_whole_models(self) -> StudyConfig:
+    def _adapters_have_a_strength(self) -> StudyConfig:
         if self.training.method == "full" and (self.adapters or self.strength != 1):
             raise ValueError("with method full there are whole models: no adapters, no strength")
+        if self.training.lora.dora and self.strength != 1 and {*self.personas} - {*self.adapters}:
+            raise ValueError("strength is 1 with lora.dora: DoRA has no other")
         return self
 
     def arms(self) -> list[Arm]:

@@ -226,7 +226,7 @@ class Study:
     def take(self, name: str) -> None:
         """The adapter of a persona that the study does not train."""
         source, out = self.config.adapters[name], self.folder.path / "adapters" / name
-        check(source, self.base_identity)
+        check(source, self.base_identity, self.config.strength)
         inputs = self._inputs(adapter=adapter_hash(source))
         self.folder.step(f"train:{name}", inputs, lambda: copy(source, out))
 
@@ -343,7 +343,7 @@ class Study:
             return None
         if arm.adapter and arm.adapter not in self.base_model.adapters:
             folder = self.folder.path / "adapters" / arm.adapter
-            self.base_model.add_adapter(arm.adapter, folder, self.config.strength)
+            adopt(self.base_model).load(arm.adapter, folder, self.config.strength)
         return arm.adapter
 
     def _asked(self, who: Respondent, arm: Arm, measure: Measure) -> list[Path]:

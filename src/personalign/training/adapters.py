@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from personalign.errors import InputError, ModelError
+from personalign.models.fitting import check_files, check_strength
 from personalign.models.local import LocalModel
-from personalign.models.provenance import CARD, FILES, adapter_hash, check_base, check_update
+from personalign.models.provenance import CARD, FILES, adapter_hash, check_base
 from personalign.training.card import CURVES_FILE, AdapterCard, read_card, weights_hash
 
 __all__ = ["check", "compose", "copy", "merge", "push"]
@@ -19,18 +19,19 @@ __all__ = ["check", "compose", "copy", "merge", "push"]
 KEPT = (*FILES, CARD, "README.md", CURVES_FILE, "history.json", "health.json")
 
 
-def check(folder: Path, base_identity: str) -> dict[str, Any]:
-    """The settings of an adapter that answers on this base, by its files alone.
+def check(folder: Path, base_identity: str, strength: float) -> None:
+    """Refuse what cannot answer on this base at this strength, by its files alone.
 
     Raises:
-        ModelError: where it is none, or for another base, or more than an update of layers.
+        ModelError: where it is none, for another base, or more than an update of linear layers.
         InputError: where its card is damaged.
     """
     adapter_hash(folder)
+    settings, _ = check_files(folder)
     check_base(folder, base_identity)
+    check_strength(folder, settings, strength)
     if (folder / CARD).exists():
         read_card(folder)
-    return check_update(folder)
 
 
 def copy(folder: Path, out: Path) -> list[Path]:
