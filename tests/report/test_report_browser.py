@@ -155,6 +155,19 @@ def test_nothing_sticks_out_at_any_width(page: Any, width: int) -> None:
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.parametrize("width", [1280, 1440])
+def test_a_wide_screen_is_used_to_its_right_edge(page: Any, width: int) -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    reach = """const wide = document.querySelector('main').getBoundingClientRect();
+        const ends = [...document.querySelectorAll('main .figures')]
+          .filter((f) => f.children.length > 1)
+          .map((f) => f.lastElementChild.getBoundingClientRect().right);
+        return Math.min(...ends.map((e) => (e - wide.left) / wide.width));"""
+    assert page.execute_script(reach) > 0.9
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 @pytest.fixture(scope="module")
 def harmful_address(harmful: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return report.build(harmful, tmp_path_factory.mktemp("harmful") / "index.html").as_uri()

@@ -198,6 +198,9 @@ def test_korean_page(run: Path, tmp_path: Path) -> None:
     assert '<html lang="ko">' in text
     assert "무엇이 달라졌는가?" in text
     assert "상표" in text
+    assert "페르소나 INFP, ESTJ · 기반 모델 SmolLM2-135M-Instruct (embedded)" in text
+    assert not [word for word in ("여유", "빠짐", "양쪽 단측", "위의 INFP") if word in text]
+    assert "%p" in text
 
 
 @pytest.mark.parametrize(

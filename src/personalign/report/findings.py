@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from personalign.errors import PersonalignError, RunError
+from personalign.models import embedded
 from personalign.models.judges.calibration import Calibration
 from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
@@ -69,8 +70,9 @@ class Findings:
 
     @property
     def base(self) -> str:
-        """The base model, as the study calls it."""
-        return str(self.study.get("base") or self.manifest.get("base_model") or "–")
+        """The base model by its name, also where the study says no more than `embedded`."""
+        said = str(self.study.get("base") or self.manifest.get("base_model") or "–")
+        return f"{embedded.MODEL} ({said})" if said == embedded.EMBEDDED else said
 
     @cached_property
     def personas(self) -> list[str]:

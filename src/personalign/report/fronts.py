@@ -42,10 +42,19 @@ def tradeoffs(words: Words, found: Findings) -> list[Group]:
         outcomes = [g for g in trade["goals"] if g != STRENGTH]
         rows = [_row(words, found, point, outcomes) for point in trade["points"]]
         title = _title(words, trade)
-        drawn = _plane(words, found, trade, title) if len(outcomes) == 1 else None
+        equal = _equal(trade["points"], outcomes)
+        single = len(outcomes) == 1 and not equal
+        drawn = _plane(words, found, trade, title) if single else None
         shown = table(words, "tradeoff", rows, SHOWN, words("table.tradeoff", title=title))
-        parts.append(Group(title, some(drawn), some(shown)))
+        notes = (words("note.equal"),) if equal else ()
+        parts.append(Group(title, some(drawn), some(shown), notes))
     return parts
+
+
+def _equal(points: Sequence[dict[str, Any]], outcomes: Sequence[str]) -> bool:
+    """Is every outcome the same in all arms that have one?"""
+    values = [{v for p in points if (v := p["values"].get(o)) is not None} for o in outcomes]
+    return all(len(found) < 2 for found in values)
 
 
 def _title(words: Words, trade: dict[str, Any]) -> str:
