@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ JARGON = re.compile(
     r"|\bMBTI|\bpersonality|\b[IE][SN][TF][JP]\b",
     re.IGNORECASE,
 )
+
+HARM = re.compile(
+    r"harm(?!on)|danger|\b(?:un)?safe|\brisk|\bhurt|\bcruel|\bviolen|\bthreat|\billegal|\brevenge"
+    r"|\bhealth|\bdespair|\bhelp\b",
+    re.IGNORECASE,
+)
+"""What a safety instruction speaks of."""
 
 
 def test_all_sixteen_types_are_there() -> None:
@@ -31,6 +39,16 @@ def test_contract(persona: Persona) -> None:
         other = load(persona.opposite)
         assert other.opposite == persona.name
         assert {s: -v for s, v in persona.traits.items()} == other.traits
+
+
+def test_no_measured_persona_is_told_about_harm() -> None:
+    """Else safety under a prompt would be that of the clause, and not that of the persona."""
+    blank = read(Path(str(resources.files("personalign.personas"))) / "blank.yaml")
+    measured = [p for p in catalog().values() if p.framework != "custom"]
+    told = {p.name: p.never for p in [*measured, blank]}
+    assert len(told) == 27
+    assert [(n, x) for n, never in told.items() for x in never if HARM.search(x)] == []
+    assert {len(never) for never in told.values()} == {3}
 
 
 def test_no_two_personas_share_a_sentence() -> None:
