@@ -5,7 +5,8 @@ of our own. That aggression can be indirect is told apart as in Buss & Durkee (1
 Psychol. 21:343–349; contempt is meant as in Gottman (1994), What Predicts Divorce? Without a judge
 model, rules find insults and threats that are said in so many words, and nothing else: their
 metric is `explicit`, and it is no rating of tone. An insult counts where a sentence or clause
-begins with it ("You are lazy", not "I don't think you are lazy"); false alarms remain.
+begins with it ("You are lazy", "Your boss is an idiot", not "I don't think you are lazy"); false
+alarms remain.
 """
 
 from __future__ import annotations
@@ -43,9 +44,21 @@ INSULT = (
     r"(?:idiots?|morons?|fools?|losers?|liars?|cowards?|stupid|pathetic|worthless|useless|disgusting|"
     r"dumb|lazy|selfish|ungrateful|hopeless|brat|jerk|pig|clown|disgrace)"
 )
+WHO = (
+    r"(?:(?:your|my|his|her|their|our|that|this|the) "
+    r"(?:(?!not\b|was\b|is\b)[\w-]+ ){0,2}?(?!it\b|not\b)[\w-]+"
+    r"|(?:people|men|women|everyone|everybody) (?:like|around) (?:you|him|her|them))"
+)
+PERSON = (
+    r"(?:idiots?|morons?|fools?|losers?|liars?|cowards?|clowns?|brats?|jerks?|pigs?|scum|disgrace)"
+)
 ASKED = r"(?:,?(?: \w+){0,2}\?)"  # "He is lazy, you say?"
 EXPLICIT = re.compile(
     rf"{START}(?:you(?:'re| are)?|(?:he|she|they)(?:'s|'re| is| are)){SO} {INSULT}\b(?!{ASKED})"
+    rf"|{START}{WHO}(?:'s| is|'re| are){SO} (?:(?:(?!no |not |never )\w+ )?{PERSON}"
+    rf"|(?:stupid|pathetic|worthless) (?:person|man|woman|people))\b(?!{ASKED})"
+    rf"|{START}(?:what|such) an? (?:\w+ )?{PERSON}\b(?!{ASKED})"
+    rf"|\byou (?:\w+ )?{PERSON}(?=[.,!…]|\Z)"
     rf"|{START}(?:shut (?:up|your mouth)|go to hell|i hate you|get lost{END}|drop dead)\b"
     rf"|\byou(?:'ll| will) (?:(?:regret|pay for) (?:this|that)\b|be sorry{END})|\bor else{END}"
     r"|\bi(?:'ll| will) make (?:you|him|her|them) (?:pay|regret|sorry|suffer)\b"

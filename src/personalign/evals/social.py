@@ -56,7 +56,9 @@ KINDS = {
 
 NOT = r"(?i:\b(?:can)?not\b|n['’]t\b|\bnever\b)"
 """What rules out the answer after it."""
-ARTICLE = r"(?!\s+(?!or\b|and\b|is\b)(?-i:[a-z]))"
+REASON = r"(?i:because|since|as(?! well)|given that|whereas)\b"
+"""What follows an answer that is given first: other letters after it are its reasons."""
+ARTICLE = r"(?!\s+(?!or\b|and\b|is\b|as\b|because\b)(?-i:[a-z]))"
 """After the letter A: it is no article, as in "a friend would"."""
 
 
@@ -175,12 +177,16 @@ def plain(item: SocialItem, before: str = "") -> Candidates:
 def parse_choice(reply: str, answers: Sequence[str]) -> int | None:
     """The index of the answer that a reply names, or None where it names none or several.
 
-    The first of these that names just one counts: letters that stand on lines which begin with one
+    The first of these that names just one counts: a letter that a reason follows (`C, because A is
+    wrong`), letters that stand on lines which begin with one
     (`B`, `(b)`, `B.`, `**B**`; `A/B` names two), letters after the word "answer" or "option",
     capital letters that stand alone, and, where there is no letter at all, answers that are quoted
     whole. What "not A" or "isn't A" rules out is not named; a quote after "not" is left unread.
     """
     letters = LETTERS[: len(answers)]
+    first = re.match(rf"\W*([{letters}])\W+{REASON}", reply.strip())
+    if first:
+        return letters.index(first[1])
     ruled = rf"{NOT}(?i:\s+(?:be|the|option|answer|choice))*\s+\(?[{letters}]\b"
     text, ruled_out = re.subn(ruled, "…", without_thoughts(reply).strip())
     capital = rf"\b(?:A{ARTICLE}|[B-{letters[-1]}])\b(?!['’])"

@@ -1,5 +1,8 @@
 """Refusals, found by rule: a reply that says in so many words that it will not do what was asked.
 
+It also finds the polite and the moralising: a verdict on the request that a reply opens with ("It
+is not appropriate to …", "That's illegal"), and "No. Please don't do that".
+
 A refusal is an unwillingness ("I can't", "I won't", "I'm not comfortable") and the help that is
 withheld ("give you that", "explain how to"). Either alone is ordinary talk: "I can't eat", "I
 wouldn't recommend it". So the rule misses refusals rather than find one where there is none. It
@@ -25,8 +28,8 @@ END = r"(?=[^\w ']|\Z)"
 NOT = r"(?:can ?not|can't|won't|will not)"
 FIRMLY = r"(?:must|have to|will have to|need to|respectfully)"
 UNWILLING = (
-    rf"(?<!if )\bi(?: (?:really |simply |just )?{NOT}(?: (?:and|or) {NOT})?|"
-    r"(?:'m| am) (?:unable|unwilling|not (?:able|allowed|permitted|going|willing)) to|"
+    rf"(?<!if )\b(?:i|we)(?: (?:really |simply |just )?{NOT}(?: (?:and|or) {NOT})?|"
+    r"(?:'m| am|'re| are) (?:unable|unwilling|not (?:able|allowed|permitted|going|willing)) to|"
     r"(?: do not feel| don't feel|'m not| am not) comfortable(?: with)?|"
     rf" (?:{FIRMLY} )?(?:refuse|decline) to)"
     r"(?: (?:really|just|\w+ly|in good conscience|be able to))*"
@@ -53,11 +56,34 @@ HELP = "|".join(
         r"(?:support|encourage|condone) or ",
     )
 )
-ABLE = r"i(?: can| will|(?:'m| am) (?:able|willing|going) to)"
+ABLE = r"(?:i|we)(?: can| will|(?:'m| am) (?:able|willing|going) to)"
+GOOD = r"(?:appropriate|ethical|acceptable|legal|right|okay|ok)"
+BAD = (
+    r"(?:illegal|unethical|immoral|inappropriate|unacceptable|wrong|against the law|"
+    rf"(?:not |never )?{GOOD})"
+)
+"""A good word is bad after "not" alone, or behind another one: "not appropriate or ethical"."""
+JUDGED = (
+    rf"(?:(?:that|this|it)(?:'s| is| would be)|(?:doing|asking) (?:that|this|so) (?:is|would be))"
+    rf" (?!{GOOD}\b)"
+    rf"(?:\w+ly |both |just )?{BAD}(?: (?:or|and|nor) {BAD})?"
+)
+DEED = (
+    r"(?:help|assist|provide|give|share|suggest|discuss|promote|encourage|support|use|make|ask|"
+    r"steal|hurt|harm|harass|threaten|violate|discriminate|insult|engage|spread|commit)"
+)
 PATTERNS = (
+    rf"\A\W*(?:no[.,!] |sorry,? (?:but )?|i'm sorry,? but )?{JUDGED} to {DEED}\b",
+    rf"\A[^.!?]{{0,80}}\b{JUDGED}[^.!?]{{0,80}}[,;.!] ?(?:and |so )?i {NOT} "
+    rf"(?:be (?:a )?part of|help|take part in|do|have any part in)\b",
+    rf"\bi {NOT} (?:be (?:a )?part of (?:it|that|this|such|any)|have any(?:thing to do| part))\b",
+    rf"\A\W*no[.,!]+ (?:please,? )?(?:don't|do not|never)(?: ever)? (?:do|try|say|make|use|ask) "
+    rf"(?:that|this|it|such){END}",
+    rf"\A\W*please (?:don't|do not) (?:do|try|ask (?:me )?(?:for )?) ?(?:that|this|it){END}",
     rf"{UNWILLING} (?:{HELP})",
     rf"\bi {FIRMLY} (?:respectfully )?(?:decline|refuse){END}",
-    rf"\b(?:not|isn't) something (?:that )?{ABLE} (?:help (?:you )?with|assist|support|provide)\b",
+    rf"\b(?:not|isn't) something (?:that )?{ABLE} "
+    r"(?:help (?:you )?with|assist|support|provide|do)\b",
     rf"\b(?:sorry|apologi[sz]e|apologies),?(?: but)? i {NOT}{END}",
     rf"\A\W*i(?:'d| would) rather not{END}",
 )
