@@ -59,11 +59,16 @@ class Estimate(Record):
 
 
 class ArmEstimate(Estimate):
-    """An estimate of one metric of one task in one arm."""
+    """An estimate of one metric of one task in one arm.
+
+    Where samples share clusters, `low` and `high` are for other clusters of the kind, and
+    `on_benchmark` for other samples of these clusters (`strata.stratified`).
+    """
 
     task: str
     metric: str
     arm: Arm
+    on_benchmark: tuple[float, float] | None = None
 
 
 class Contrast(Record):
@@ -131,7 +136,8 @@ class Equivalence(Record):
 class ArmContrast(Contrast):
     """A contrast of two arms on one metric of one task; `a` is what `b` is compared with.
 
-    `equivalence` stands where a margin was stated for the metric.
+    `equivalence` stands where a margin was stated for the metric; `on_benchmark` as for
+    `ArmEstimate`.
     """
 
     task: str
@@ -139,6 +145,7 @@ class ArmContrast(Contrast):
     a: Arm
     b: Arm
     equivalence: Equivalence | None = None
+    on_benchmark: tuple[float, float] | None = None
 
 
 class Omnibus(Record):

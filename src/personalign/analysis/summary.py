@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from personalign.analysis.context import Context, stream
 from personalign.analysis.contrasts import Correction, adjust, contrast_columns, equivalence
-from personalign.analysis.estimates import DRAWS, mean_columns
+from personalign.analysis.estimates import DRAWS, is_binary, mean_columns
 from personalign.analysis.explain import explain
 from personalign.analysis.factorial import Factorial
 from personalign.analysis.lengths import lengths
@@ -30,6 +30,7 @@ from personalign.analysis.results import (
     TradeOff,
     Words,
 )
+from personalign.analysis.strata import stratified
 from personalign.analysis.table import ABSENT, Wide, validate, wide
 from personalign.errors import InputError, unknown
 from personalign.records import BASE, Arm, Condition, Record
@@ -169,7 +170,17 @@ def _estimates(
     rng = stream(seed, *where.values(), "estimates")
     found = mean_columns(matrix.values, matrix.clusters, rng, **options)
     for i, (arm, estimate) in enumerate(zip(matrix.arms, found, strict=True)):
-        own = {"arm": arm, "missing": _tally(matrix.states[:, i]), "seed": seed}
+        own = {
+            "arm": arm,
+            "missing": _tally(matrix.states[:, i]),
+            "seed": seed,
+            "on_benchmark": stratified(
+                matrix.values[:, i],
+                matrix.clusters,
+                share=is_binary(matrix.values),
+                confidence=options["confidence"],
+            ),
+        }
         yield ArmEstimate.model_validate({**dict(estimate), **where, **own})
 
 
@@ -195,6 +206,12 @@ def _contrasts(
             "missing": _lost(matrix.states[:, i], matrix.states[:, j]),
             "family": family,
             "seed": seed,
+            "on_benchmark": stratified(
+                matrix.values[:, j] - matrix.values[:, i],
+                matrix.clusters,
+                share=False,
+                confidence=options["confidence"],
+            ),
         }
         if margin is not None:
             values = matrix.values

@@ -28,9 +28,12 @@ from personalign.report.words import Words, number
 
 __all__ = ["outcomes"]
 
-ESTIMATES: Mapping[str, Show] = {"arm": str, "shown": str, "n": str, "missing": str}
+ESTIMATES: Mapping[str, Show] = {
+    "arm": str, "shown": str, "here_shown": str, "n": str, "missing": str,
+}  # fmt: skip
 CONTRASTS: Mapping[str, Show] = {
-    "b": str, "a": str, "shown": str, "p": p_value, "p_adjusted": p_value, "effect": str, "n": str,
+    "b": str, "a": str, "shown": str, "here_shown": str, "p": p_value, "p_adjusted": p_value,
+    "effect": str, "n": str,
     "discordant": str, "detectable_shown": str,
 }  # fmt: skip
 
@@ -61,7 +64,10 @@ def _outcome(words: Words, found: Findings, task: str, metric: str) -> Group:
             table(words, "estimates", measured, ESTIMATES, words("table.estimates", title=title)),
             table(words, "contrasts", compared, CONTRASTS, words("table.contrasts", title=title)),
         ),
-        some(agreement_told(words, found.calibrations, task, metric)),
+        some(
+            agreement_told(words, found.calibrations, task, metric),
+            words("outcome.strata") if any(r["here_low"] is not None for r in measured) else None,
+        ),
     )
 
 
@@ -87,6 +93,7 @@ def _estimate_row(words: Words, found: Findings, e: dict[str, Any]) -> dict[str,
         "states": "; ".join(f"{k} {v}" for k, v in (e.get("missing") or {}).items()),
         "method": e.get("method"),
         "reason": e.get("reason") or "",
+        **_here(e, formatter(unit)),
         "shown": shown,
     }
 
@@ -124,8 +131,16 @@ def _contrast_row(words: Words, found: Findings, c: dict[str, Any]) -> dict[str,
         "equivalence_margin": equivalence.get("margin"),
         "equivalence_p": equivalence.get("p"),
         "reason": c.get("reason") or "",
+        **_here(c, formatter(unit, True)),
         "shown": interval(c.get("difference"), c.get("low"), c.get("high"), formatter(unit, True)),
     }
+
+
+def _here(entry: dict[str, Any], show: Show) -> dict[str, Any]:
+    """The interval on this benchmark, where the other one is for other clusters."""
+    low, high = entry.get("on_benchmark") or (None, None)
+    shown = "–" if low is None else f"[{show(low)}, {show(high)}]"
+    return {"here_low": low, "here_high": high, "here_shown": shown}
 
 
 def _forest(words: Words, title: str, persona: str, rows: list[dict[str, Any]]) -> Drawing | None:
