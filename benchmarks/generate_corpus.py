@@ -34,7 +34,7 @@ from personalign.corpus.gates import NEAR, Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.ledger import Ledger
 from personalign.corpus.profiles import from_persona
 from personalign.corpus.reject import Rejecting, pair_up
-from personalign.corpus.streams import stream
+from personalign.files import stream
 from personalign.personas import Persona
 
 PROVIDER = Path(__file__).parents[1] / "tests" / "corpus" / "provider.py"

@@ -26,11 +26,11 @@ import pandas as pd
 
 from personalign import analysis, report
 from personalign.errors import PersonalignError
+from personalign.files import write_atomic
 from personalign.personas import TYPES, load
 from personalign.personas.persona import DICHOTOMIES
 from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
 from personalign.records import Arm, Condition, Message, Transcript, to_jsonl
-from personalign.runs import write_atomic
 from personalign.study.context import context
 
 LIMITS = {"analysis_s": 60.0, "analysis_mib": 2048.0, "report_s": 30.0, "report_mb": 25.0,

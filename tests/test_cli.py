@@ -74,7 +74,7 @@ def test_help_says_what_is_read_and_written_with_an_example(command: list[str]) 
     ("args", "said"),
     [
         (["personas", "show", "INPF"], "unknown persona 'INPF'"),
-        (["study", "run", "nowhere.yaml"], "cannot read study nowhere.yaml"),
+        (["study", "run", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (["report", "nowhere"], "nowhere is no run folder"),
         (["adapters", "list", "nowhere"], "no adapters in nowhere"),
         (["adapters", "compose", "a=x", "--out", "b"], "'a=x' is not FOLDER=WEIGHT"),

@@ -48,7 +48,7 @@ def test_from_a_persona_into_a_file(here: Path, monkeypatch: pytest.MonkeyPatch)
         (["a b"], "'a b' cannot name a persona"),
         (["INFP"], "'INFP' is in the catalogue"),
         (["baker", "--from", "night_mechanik"], "did you mean 'night_mechanic'?"),
-        (["baker", "--from", "nowhere.yaml"], "cannot read persona nowhere.yaml"),
+        (["baker", "--from", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (["baker", "--out", "baker.txt"], "baker.txt would not be found"),
         (["baker", "--out", "there.yaml"], "there.yaml is there already"),
         (["baker", "--out", "there.yaml/baker.yaml"], "cannot write there.yaml/baker.yaml"),

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from personalign.errors import CorpusError
-from personalign.records import PreferencePair, Scene, ScoreRow, read_jsonl, to_jsonl
+from personalign.files import read_records
+from personalign.records import PreferencePair, Scene, ScoreRow, to_jsonl
 
 GOOD = (
     '{"id": "a-1", "area": "a", "split": "build",'
@@ -31,21 +32,21 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str, said: str) -> None
     file = tmp_path / "scenes.jsonl"
     file.write_text(f"{GOOD}\n\n{line}\n", encoding="utf-8")
     with pytest.raises(CorpusError, match=rf"scenes\.jsonl:3: .*{said}"):
-        read_jsonl(file, Scene)
+        read_records(file, Scene)
 
 
 def test_not_utf8(tmp_path: Path) -> None:
     file = tmp_path / "scenes.jsonl"
-    file.write_bytes(b"\xff\xfe")
-    with pytest.raises(CorpusError, match="not UTF-8 at byte 0"):
-        read_jsonl(file, Scene)
+    file.write_bytes(b"\n{\xe9}")
+    with pytest.raises(CorpusError, match=r":2: not UTF-8 at byte 1.* CP1252 it says '{é}'"):
+        read_records(file, Scene)
 
 
 def test_round_trip_keeps_line_separators_inside_text(tmp_path: Path) -> None:
     scene = Scene.model_validate_json(GOOD.replace("Hello", "one\\u2028two"))
     file = tmp_path / "scenes.jsonl"
     file.write_text(to_jsonl([scene, scene]), encoding="utf-8")
-    assert read_jsonl(file, Scene) == [scene, scene]
+    assert read_records(file, Scene) == [scene, scene]
 
 
 def test_a_pair_needs_two_replies() -> None:

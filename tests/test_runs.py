@@ -12,7 +12,8 @@ import pytest
 
 from personalign import runs
 from personalign.errors import RunError
-from personalign.runs import Run, content_hash, write_atomic
+from personalign.files import write_atomic
+from personalign.runs import Run, content_hash
 
 
 def write(run: Run, text: str) -> list[Path]:

@@ -34,8 +34,8 @@ class InputError(PersonalignError):
     """A name, key or value that the user gave does not exist or is out of range."""
 
 
-class CorpusError(PersonalignError):
-    """A line of a data file is malformed; the message names file and line."""
+class CorpusError(InputError):
+    """A file cannot be read, or a line of it is malformed; the message names file and line."""
 
 
 class ModelError(PersonalignError):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from personalign.errors import CorpusError, InputError, unknown
+from personalign.errors import InputError, unknown
 
 __all__ = [
     "BASE",
@@ -24,7 +22,6 @@ __all__ = [
     "ScoreRow",
     "State",
     "Transcript",
-    "read_jsonl",
     "to_jsonl",
 ]
 
@@ -218,39 +215,6 @@ class Transcript(Record):
     seed: int
     judged: str = ""
     cut: bool | None = None
-
-
-R = TypeVar("R", bound=BaseModel)
-
-
-def read_jsonl(path: Path, kind: type[R]) -> list[R]:
-    """Records of one kind from a JSON Lines file.
-
-    Raises:
-        CorpusError: naming file, line number and what is wrong with it.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as e:
-        raise CorpusError(f"{path}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from e
-    except OSError as e:
-        raise CorpusError(f"cannot read {path}: {e.strerror}", "check the path") from e
-    return [
-        _parse(line, kind, f"{path}:{number}")
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
-
-
-def _parse(line: str, kind: type[R], place: str) -> R:
-    try:
-        return kind.model_validate(json.loads(line))
-    except json.JSONDecodeError as e:
-        raise CorpusError(f"{place}: not JSON: {e.msg} at column {e.colno}", "mend the line") from e
-    except ValidationError as e:
-        first: Any = e.errors()[0]
-        field = ".".join(map(str, first["loc"])) or kind.__name__
-        raise CorpusError(f"{place}: {field}: {first['msg']}", "mend the line") from e
 
 
 def to_jsonl(records: Iterable[BaseModel] | Sequence[BaseModel]) -> str:

@@ -12,8 +12,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -25,6 +23,7 @@ from threading import Thread
 from typing import Any
 
 from personalign.errors import RunError
+from personalign.files import cannot_write, write_atomic
 
 __all__ = [
     "Run",
@@ -64,36 +63,6 @@ def tree_hash(path: Path) -> str:
         return file_hash(path)
     files = sorted(p for p in path.rglob("*") if p.is_file())
     return content_hash([(str(p.relative_to(path)), file_hash(p)) for p in files])
-
-
-def write_atomic(path: Path, data: str | bytes) -> Path:
-    """Write a file whole or not at all: temporary file, fsync, rename."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as f:
-                f.write(data.encode() if isinstance(data, str) else data)
-                f.flush()
-                os.fsync(f.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as e:
-        raise cannot_write(path, e) from e
-    return path
-
-
-def cannot_write(path: Path, error: OSError) -> RunError:
-    """The error for a full disk or an unwritable folder."""
-    free = shutil.disk_usage(path.anchor or ".").free // 2**20
-    return RunError(
-        f"cannot write {path}: {error.strerror} ({free} MiB free)",
-        "make room or choose another folder with --out, then run the same command again: "
-        "finished steps are kept",
-    )
 
 
 def environment() -> dict[str, Any]:

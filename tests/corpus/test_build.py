@@ -15,10 +15,10 @@ from personalign.corpus import scenes
 from personalign.corpus.build import Build, Built, build_all
 from personalign.corpus.dialogues import Dialogue
 from personalign.corpus.recipe import Recipe, read_recipe
-from personalign.corpus.streams import stream
 from personalign.errors import CorpusError, InputError, PersonalignError
+from personalign.files import read_records, stream
 from personalign.personas import Persona
-from personalign.records import PreferencePair, Scene, read_jsonl
+from personalign.records import PreferencePair, Scene
 
 LIMITS = {"concurrency": 8, "backoff": 0.02, "attempts": 3, "timeout": 5}
 
@@ -58,7 +58,7 @@ def test_the_whole_chain(tmp_path: Path, persona_files: tuple[Path, Path]) -> No
     assert made == again
     assert (made.pages, made.features, made.lost) == (4, 2, 0)
     assert made.totals.requests == made.totals.answers == asked == 4 + 6 + 18
-    pairs = read_jsonl(out / "pairs.jsonl", PreferencePair)
+    pairs = read_records(out / "pairs.jsonl", PreferencePair)
     assert len(pairs) == 18
     assert {p.origin["feature"] for p in pairs} <= {
         "They recharge alone after company.",
@@ -66,7 +66,7 @@ def test_the_whole_chain(tmp_path: Path, persona_files: tuple[Path, Path]) -> No
         "Mira tends a small garden and speaks little.",
     }
     assert all(p.chosen != p.rejected for p in pairs)
-    building = {s.id for s in read_jsonl(out / "scenes.jsonl", Scene) if s.split == "build"}
+    building = {s.id for s in read_records(out / "scenes.jsonl", Scene) if s.split == "build"}
     assert {p.origin["scene"] for p in pairs} <= building
 
 
@@ -95,14 +95,14 @@ def test_another_persona_or_other_scenes_are_made_anew(
         made = built(Build(recipe(persona_files, server.url, measure=2), tmp_path / "out"))
         assert made.measure_dialogues is not None
         assert made.measure_dialogues["dialogues"] == 2
-        sides = {s.id: s.split for s in read_jsonl(tmp_path / "out" / "scenes.jsonl", Scene)}
+        sides = {s.id: s.split for s in read_records(tmp_path / "out" / "scenes.jsonl", Scene)}
         for split, name in (("build", "pairs.jsonl"), ("measure", "pairs.measure.jsonl")):
-            pairs = read_jsonl(tmp_path / "out" / name, PreferencePair)
+            pairs = read_records(tmp_path / "out" / name, PreferencePair)
             assert {p.origin["split"] for p in pairs} == {split}
             assert {sides[str(p.origin["scene"])] for p in pairs} == {split}
         other = recipe((persona_files[1], persona_files[0]), server.url)
         assert built(Build(other, tmp_path / "out")).pairs["pairs"] > 0
-    pairs = read_jsonl(tmp_path / "out" / "pairs.jsonl", PreferencePair)
+    pairs = read_records(tmp_path / "out" / "pairs.jsonl", PreferencePair)
     assert {p.origin["persona"] for p in pairs} == {"Loud"}
 
 

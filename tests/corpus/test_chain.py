@@ -19,11 +19,11 @@ from personalign.corpus.build import Build, Built, build_all
 from personalign.corpus.dialogues import Dialogue, RejectedDialogue
 from personalign.corpus.recipe import Recipe
 from personalign.corpus.reject import Unpaired
-from personalign.corpus.streams import stream
 from personalign.errors import CorpusError
+from personalign.files import read_records, stream
 from personalign.models.local import LocalModel
 from personalign.personas import Persona
-from personalign.records import PreferencePair, Scene, read_jsonl
+from personalign.records import PreferencePair, Scene
 from personalign.study import Study, StudyConfig
 from personalign.study.verdicts import verdicts
 
@@ -81,9 +81,9 @@ def test_scripted_replies_become_a_persona_with_a_verdict(
         made = corpus(server, persona_files[0], out, opposite=str(persona_files[1]), count=4,
                       measure=2)  # fmt: skip
     assert (made.pairs["pairs"], made.measure_pairs and made.measure_pairs["pairs"]) == (12, 6)
-    sides = {s.id: s.split for s in read_jsonl(out / "scenes.jsonl", Scene)}
+    sides = {s.id: s.split for s in read_records(out / "scenes.jsonl", Scene)}
     for split, name in (("build", "pairs.jsonl"), ("measure", "pairs.measure.jsonl")):
-        pairs = read_jsonl(out / name, PreferencePair)
+        pairs = read_records(out / name, PreferencePair)
         assert {p.origin["split"] for p in pairs} == {split}
         assert {sides[str(p.origin["scene"])] for p in pairs} == {split}
     verdict = verify(str(tiny_base), persona_files[0], out, tmp_path / "run")

@@ -20,8 +20,8 @@ pytest.importorskip("trafilatura")
 
 from personalign.corpus.crawl import Crawl, Failure, Page, crawl, pages
 from personalign.corpus.spider import refusal
-from personalign.corpus.streams import stream
 from personalign.errors import CorpusError
+from personalign.files import stream
 
 
 def quick(url: str, **more: object) -> Crawl:

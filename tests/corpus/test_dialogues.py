@@ -31,8 +31,8 @@ from personalign.corpus.dialogues import (
 from personalign.corpus.ledger import Ledger, Totals
 from personalign.corpus.profiles import from_persona
 from personalign.corpus.prompting import prompt
-from personalign.corpus.streams import stream
 from personalign.errors import CorpusError, InputError, ModelError, RunError
+from personalign.files import stream
 from personalign.personas import Persona
 from personalign.records import Message, Scene
 

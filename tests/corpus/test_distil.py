@@ -11,9 +11,10 @@ import pytest
 from personalign import personas
 from personalign.corpus.distil import FILES, distil, distil_corpus, whole_sentences
 from personalign.corpus.scenes import load, select
+from personalign.files import read_records
 from personalign.models.local import Generation, LocalModel, Sampling
 from personalign.models.respondent import Respondent, respondent
-from personalign.records import PreferencePair, read_jsonl
+from personalign.records import PreferencePair
 
 SHORT = Sampling(max_new_tokens=24, temperature=0.7)
 
@@ -81,7 +82,7 @@ def test_both_splits_are_written_apart_and_not_made_twice(tmp_path: Path) -> Non
     made = distil_corpus(model, persona, scenes, tmp_path, (3, 2))
     assert made == {"build": {"kept": 3}, "measure": {"kept": 2}}
     for split, file in FILES.items():
-        prompts = {p.prompt for p in read_jsonl(tmp_path / file, PreferencePair)}
+        prompts = {p.prompt for p in read_records(tmp_path / file, PreferencePair)}
         assert prompts == {s.prompt for s in select(scenes, split, len(prompts))}
     asked = model.asked
     assert distil_corpus(model, persona, scenes, tmp_path, (3, 2)) == made

@@ -9,7 +9,8 @@ import pytest
 from personalign.corpus.pairs import trait_pairs
 from personalign.corpus.scenes import load, select
 from personalign.errors import CorpusError, InputError
-from personalign.records import PreferencePair, Scene, read_jsonl
+from personalign.files import read_records
+from personalign.records import PreferencePair, Scene
 
 SCENES = select(load("starter/mbti"), "build", 3)
 
@@ -38,7 +39,7 @@ def test_the_command_writes_pairs_that_a_study_reads(tmp_path: Path) -> None:
     file = tmp_path / "I.jsonl"
     options = ["corpus", "trait", "I", "--out", str(file), "--scenes", "3"]
     assert CliRunner().invoke(app, options).exit_code == 0
-    assert read_jsonl(file, PreferencePair) == trait_pairs(SCENES, "EI", "I")
+    assert read_records(file, PreferencePair) == trait_pairs(SCENES, "EI", "I")
 
 
 def test_unknown_traits_and_measuring_scenes_are_refused() -> None:

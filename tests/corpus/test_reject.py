@@ -13,7 +13,7 @@ from personalign.corpus.ask import Limits, asking
 from personalign.corpus.dialogues import Dialogue
 from personalign.corpus.ledger import Ledger
 from personalign.corpus.reject import Paired, Rejecting, Unpaired, Way, pair_up, replies, unfit
-from personalign.corpus.streams import stream
+from personalign.files import stream
 from personalign.personas import Persona
 from personalign.records import Message, PreferencePair
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from personalign.corpus.review import Decision, agreement, apply, decisions, pair_id, review
-from personalign.corpus.streams import Lines, stream
 from personalign.errors import CorpusError, InputError
+from personalign.files import Lines, stream
 from personalign.records import Message, PreferencePair
 
 

@@ -81,7 +81,7 @@ def test_models_without_log_probs_are_refused(tmp_path: Path) -> None:
 def test_the_shipped_text_has_its_own_name() -> None:
     task = TASKS["perplexity"]()
     assert (task.name, len(task.dataset)) == ("starter-neutral", 60)
-    with pytest.raises(CorpusError, match="name a text file"):
+    with pytest.raises(CorpusError, match="cannot read nowhere"):
         paragraphs("nowhere.txt")
 
 

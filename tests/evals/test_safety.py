@@ -136,12 +136,12 @@ def test_files_without_prompts_are_refused(tmp_path: Path) -> None:
     path.write_text('{"text": "no prompt"}\n')
     with pytest.raises(CorpusError, match="no prompts in it"):
         promptsets.read_prompts(str(path))
-    with pytest.raises(CorpusError, match="cannot read prompts"):
+    with pytest.raises(CorpusError, match="cannot read"):
         promptsets.read_prompts(str(tmp_path / "nowhere.csv"))
     with pytest.raises(InputError, match="did you mean 'starter-conflict'"):
         promptsets.read_prompts("starter-conflicts")
     path.write_text('{"prompt": "one"}\n"two"\n')
-    with pytest.raises(CorpusError, match="no prompts in it"):
+    with pytest.raises(CorpusError, match=r"x\.jsonl:2: a string, not a JSON object"):
         promptsets.read_prompts(str(path))
     path.write_text('{"prompt": "one", "id": "a"}\n{"prompt": "two", "id": "a"}\n')
     with pytest.raises(CorpusError, match="x: id 'a' stands 2 times"):
@@ -160,7 +160,7 @@ def test_cells_are_read_as_they_stand(tmp_path: Path) -> None:
     numbers.write_text('{"id": 0, "prompt": "one"}\n{"id": 1, "prompt": "two"}\n')
     assert [i.id for i in promptsets.read_prompts(str(numbers)).items] == ["0", "1"]
     path.write_text(f"prompt\n{'x' * 200_000}\n")
-    with pytest.raises(CorpusError, match="cannot read prompts"):
+    with pytest.raises(CorpusError, match="not CSV"):
         promptsets.read_prompts(str(path))
 
 

@@ -87,12 +87,12 @@ def test_labels_that_do_not_fit_are_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"1 items and .* 2 labels"):
         social.read(str(tmp_path))
     (tmp_path / "dev-labels.lst").write_text("1\n")
-    with pytest.raises(CorpusError, match=r"dev\.jsonl:1: 'answerA'"):
+    with pytest.raises(CorpusError, match=r"dev\.jsonl:1: no 'answerA'"):
         social.read(str(tmp_path))
     row = {"context": "c", "question": "q"} | {f"answer{x}": x for x in "ABC"}
     (tmp_path / "dev.jsonl").write_text(json.dumps(row))
     (tmp_path / "dev-labels.lst").write_text("4\n")
-    with pytest.raises(CorpusError, match=r"dev\.jsonl:1: .*label 3 names none of 3 answers") as e:
+    with pytest.raises(CorpusError, match=r"dev\.jsonl:1: .*label '4' of item 1") as e:
         social.read(str(tmp_path))
     assert "\n" not in str(e.value)
 

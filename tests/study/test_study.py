@@ -27,7 +27,8 @@ from personalign.corpus import scenes
 from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
 from personalign.evals import run
-from personalign.records import Transcript, read_jsonl, to_jsonl
+from personalign.files import read_records
+from personalign.records import Transcript, to_jsonl
 from personalign.report.findings import read
 from personalign.runs import Run
 from personalign.study import Study, StudyConfig, conclusions, read_config
@@ -203,7 +204,7 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     arms = frame.groupby(["persona", "condition"])["sample"].nunique().to_dict()
     assert arms == {("", "base"): 6, ("INFP", "prompted"): 6, ("INFP", "adapter"): 6}
     assert len(list((tmp_path / "run" / "logs").glob("*.eval"))) == 6
-    said = read_jsonl(tmp_path / "run" / "replies" / "evaluations.jsonl", Transcript)
+    said = read_records(tmp_path / "run" / "replies" / "evaluations.jsonl", Transcript)
     assert {(t.persona, t.condition) for t in said} == set(arms)
     assert {t.task for t in said} == {"starter-social", "starter-safety"}
     assert all(t.prompt[-1].role == "user" and t.prompt[-1].content for t in said)

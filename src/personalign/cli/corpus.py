@@ -104,9 +104,9 @@ def trait(
     from personalign.corpus.pairs import trait_pairs
     from personalign.corpus.scenes import load, select
     from personalign.errors import unknown
+    from personalign.files import write_atomic
     from personalign.personas import DICHOTOMIES
     from personalign.records import to_jsonl
-    from personalign.runs import write_atomic
 
     found = [d for d in DICHOTOMIES if letter in tuple(d)]
     if not found:

@@ -14,6 +14,7 @@ import typer
 from personalign.cli.show import Json, progress_bars, table
 
 if TYPE_CHECKING:
+    from personalign.files import write_atomic
     from personalign.models.judges.calibration import Calibration
 
 __all__ = ["app"]
@@ -77,7 +78,6 @@ def calibrate(
     from personalign.models.judges.calibration import calibrate, corrected
     from personalign.models.judges.labelled import read_labelled
     from personalign.models.judges.trained import TrainedJudge, unseen
-    from personalign.runs import write_atomic
 
     if (flagged is None) != (of is None):
         raise InputError("--flagged without --of, or the reverse", "give both")

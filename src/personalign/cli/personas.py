@@ -76,8 +76,8 @@ def new(
     Example: personalign personas new night_baker --from night_mechanic
     """
     from personalign.errors import InputError
+    from personalign.files import write_atomic
     from personalign.personas import load, scaffold
-    from personalign.runs import write_atomic
 
     text = scaffold(name, load(like) if like else None)
     path = out or Path(f"{name}.yaml")

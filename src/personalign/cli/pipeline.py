@@ -218,8 +218,8 @@ def review(
     Example: personalign corpus review infp/pairs.jsonl --reviewer anna
     """
     from personalign.corpus import review as reviewing
-    from personalign.corpus.streams import stream
     from personalign.errors import InputError
+    from personalign.files import stream
     from personalign.records import PreferencePair
 
     if apply and apply.resolve() == pairs.resolve():

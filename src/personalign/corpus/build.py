@@ -9,8 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-
 from personalign import __version__
 from personalign.corpus import profiles, scenes
 from personalign.corpus.ask import Asker, Estimate, Question, ask_with, estimate
@@ -23,12 +21,12 @@ from personalign.corpus.prompting import prompt
 from personalign.corpus.recipe import ModelChoice, Recipe
 from personalign.corpus.reject import pair_up
 from personalign.corpus.scenes import Split
-from personalign.corpus.streams import stream
 from personalign.errors import InputError, PersonalignError
+from personalign.files import read_document, read_records, stream, write_atomic
 from personalign.personas import Persona
 from personalign.personas import load as load_persona
-from personalign.records import PreferencePair, Record, Scene, read_jsonl, to_jsonl
-from personalign.runs import Run, content_hash, file_hash, tree_hash, write_atomic
+from personalign.records import PreferencePair, Record, Scene, to_jsonl
+from personalign.runs import Run, content_hash, file_hash, tree_hash
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model
@@ -161,7 +159,7 @@ class Build:
         """`scenes.jsonl`, split before anything is written about them."""
         path, inputs = self.folder / "scenes.jsonl", self._scenes_inputs()
         self._step("scenes", inputs, lambda: [write_atomic(path, to_jsonl(self._scenes()))])
-        return read_jsonl(path, Scene)
+        return read_records(path, Scene)
 
     def _scenes_inputs(self) -> dict[str, Any]:
         how = self.recipe.scenes
@@ -207,7 +205,7 @@ class Build:
     def jobs(self, split: Split = "build") -> Iterator[Job]:
         """The dialogues that the recipe asks for."""
         profile = profiles.load(self.folder / "profile.yaml", self.persona.name)
-        return self._jobs(profile, read_jsonl(self.folder / "scenes.jsonl", Scene), split)
+        return self._jobs(profile, read_records(self.folder / "scenes.jsonl", Scene), split)
 
     def _jobs(self, profile: profiles.Profile, known: list[Scene], split: Split) -> Iterator[Job]:
         places = scenes.select(known, split, self.recipe.scenes.limit)
@@ -248,12 +246,12 @@ class Build:
     def _gate(self, split: Split) -> PairGate:
         """What builds is held apart from what measures, here and in the shipped corpus."""
         starter = scenes.load("starter/mbti")
-        known = read_jsonl(self.folder / "scenes.jsonl", Scene)
+        known = read_records(self.folder / "scenes.jsonl", Scene)
         other = [*starter, *known] if split == "build" else known
         asked = [s.prompt[-1].content for s in other if s.split != split]
         built = list[PreferencePair]()
         if split == "measure":
-            built = read_jsonl(self.folder / "pairs.jsonl", PreferencePair)
+            built = read_records(self.folder / "pairs.jsonl", PreferencePair)
             asked += [p.prompt[-1].content for p in built]
         opposite = self.opposite.name if self.opposite else ""
         contrast = Contrast(starter, self.persona.name, opposite)
@@ -340,7 +338,7 @@ class Build:
         """A step whose counts are kept; with lost questions it is not done."""
         self._step(name, inputs, work)
         path = self.folder / f"{name}.counts.json"
-        counts: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        counts: dict[str, Any] = read_document(path).data
         if counts["lost"]:
             self.run.forget(name)
         return counts

@@ -17,8 +17,8 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from personalign.errors import CorpusError, InputError
+from personalign.files import read_lines, write_atomic
 from personalign.records import Record
-from personalign.runs import write_atomic
 
 __all__ = ["PAGES", "Crawl", "CrawlResult", "Failure", "Page", "crawl", "pages"]
 
@@ -143,10 +143,9 @@ def pages(folder: Path) -> Iterator[Page]:
     path = folder / PAGES if folder.is_dir() else folder
     if not path.exists():
         raise CorpusError(f"no crawled pages in {folder}", "crawl first: personalign corpus crawl")
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.endswith("\n"):
-                yield Page.model_validate_json(line)
+    for line in read_lines(path):
+        if line.endswith("\n"):
+            yield Page.model_validate_json(line)
 
 
 def _lines(path: Path) -> int:

@@ -17,8 +17,8 @@ from personalign.corpus.parse import Parsed, Refused, parse
 from personalign.corpus.profiles import Profile
 from personalign.corpus.prompting import Prompt, fenced, one_line, prompt
 from personalign.corpus.scenes import Split
-from personalign.corpus.streams import Lines
 from personalign.errors import CorpusError
+from personalign.files import Lines
 from personalign.personas import Persona
 from personalign.records import Message, Record, Scene
 from personalign.runs import content_hash

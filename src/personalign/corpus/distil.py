@@ -17,11 +17,12 @@ from personalign import __version__
 from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.pairs import reply_pair
 from personalign.corpus.scenes import Split, load, select
+from personalign.files import read_records, write_atomic
 from personalign.models.local import Sampling
 from personalign.models.respondent import Prompted, Respondent, seed_of
 from personalign.personas import Persona
-from personalign.records import PreferencePair, Record, Scene, read_jsonl, to_jsonl
-from personalign.runs import Run, write_atomic
+from personalign.records import PreferencePair, Record, Scene, to_jsonl
+from personalign.runs import Run
 
 __all__ = ["FILES", "SAMPLING", "Draft", "distil", "distil_corpus"]
 
@@ -131,7 +132,7 @@ def _distil_split(
         "code": __version__,
     }
     run.step(f"distil:{split}", inputs, work)
-    lost = read_jsonl(dropped, Draft)
+    lost = read_records(dropped, Draft)
     return Counter([d.reason for d in lost] + ["kept"] * (len(chosen) - len(lost)))
 
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from personalign.files import read_document
 
 __all__ = ["FAULTS", "Fault", "Quotations", "inventory_items", "words"]
 
@@ -120,8 +120,7 @@ def inventory_items() -> tuple[str, ...]:
     """All items of the shipped inventories: what a persona says of itself when it is measured."""
     folder = Path(str(resources.files("personalign"))) / "psychometrics" / "inventories"
     data: list[Any] = [
-        yaml.safe_load(file.read_text(encoding="utf-8"))["items"]
-        for file in sorted(folder.glob("*.yaml"))
+        read_document(Path(str(file))).data["items"] for file in sorted(folder.glob("*.yaml"))
     ]
     return tuple(_strings(data))
 

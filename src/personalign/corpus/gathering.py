@@ -10,8 +10,9 @@ from personalign.corpus import scenes
 from personalign.corpus.ask import Asker, Limits, ask_with
 from personalign.corpus.recipe import ModelChoice, Scenes
 from personalign.errors import InputError
+from personalign.files import write_atomic
 from personalign.records import Scene, to_jsonl
-from personalign.runs import tree_hash, write_atomic
+from personalign.runs import tree_hash
 
 __all__ = ["Announce", "content", "gathered", "scenes_of", "silent"]
 

@@ -15,9 +15,9 @@ from personalign.corpus.ask import Asker, Question, ordered
 from personalign.corpus.crawl import Page
 from personalign.corpus.prompting import fenced, one_line, prompt
 from personalign.errors import CorpusError, ModelError
+from personalign.files import read_document, write_atomic
 from personalign.personas import Persona
 from personalign.records import Record
-from personalign.runs import write_atomic
 
 __all__ = [
     "Feature",
@@ -233,9 +233,8 @@ def load(path: Path, persona: str) -> Profile:
         CorpusError: where the file is none of these, or of another persona.
     """
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        profile = _profile(data, persona, f"file:{path.name}")
-    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as e:
+        profile = _profile(read_document(path).data, persona, f"file:{path.name}")
+    except (ValueError, KeyError, TypeError) as e:
         brief = str(e).splitlines()[0]
         raise CorpusError(f"{path} is not a profile: {brief}", "see docs/corpus.md") from e
     if profile.persona != persona:

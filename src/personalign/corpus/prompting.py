@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from personalign.errors import InputError, unknown
+from personalign.files import read_text
 from personalign.records import Message, Record
 
 __all__ = ["Prompt", "bullets", "fenced", "one_line", "prompt"]
@@ -47,7 +48,7 @@ def prompt(name: str) -> Prompt:
     path = Path(name) if name.endswith(".md") else folder / f"{name}.md"
     if not path.is_file():
         raise unknown("prompt", name, [p.stem for p in folder.glob("*.md")])
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     system, _, user = text.partition("\n---\n")
     version = hashlib.sha256(text.encode()).hexdigest()[:8]
     return Prompt(name=path.stem, version=version, system=system.strip(), user=user.strip())

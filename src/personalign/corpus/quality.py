@@ -18,8 +18,9 @@ from personalign.corpus.faults import FAULTS, words
 from personalign.corpus.scenes import STARTER, load
 from personalign.corpus.shingles import Shingles, repeats
 from personalign.errors import CorpusError
+from personalign.files import read_records
 from personalign.personas import Persona
-from personalign.records import PreferencePair, Record, Scene, read_jsonl
+from personalign.records import PreferencePair, Record, Scene
 
 __all__ = [
     "GateResult",
@@ -64,7 +65,7 @@ def read(source: str) -> list[Scene]:
     """
     path = Path(source)
     if path.is_file() and _holds_pairs(path):
-        return as_scenes(read_jsonl(path, PreferencePair))
+        return as_scenes(read_records(path, PreferencePair))
     return load(source)
 
 

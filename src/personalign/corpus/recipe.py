@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from personalign.corpus.ask import Limits
 from personalign.corpus.crawl import Crawl
 from personalign.corpus.dialogues import Style
 from personalign.corpus.gates import Gates
 from personalign.corpus.reject import Rejecting
-from personalign.errors import InputError
+from personalign.files import read_document
 from personalign.records import Record
 
 __all__ = ["ModelChoice", "Recipe", "Scenes", "read_recipe"]
@@ -78,14 +77,4 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         InputError: naming the file, the key and what is wrong with it.
     """
-    try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Recipe.model_validate(data)
-    except OSError as e:
-        raise InputError(f"cannot read recipe {path}: {e.strerror}", "check the path") from e
-    except yaml.YAMLError as e:
-        raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
-    except ValidationError as e:
-        first: Any = e.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "recipe"
-        raise InputError(f"{path}: {key}: {first['msg']}", "see docs/corpus.md") from e
+    return read_document(path).as_record(Recipe, "see docs/corpus.md")

@@ -16,7 +16,7 @@ from personalign.corpus.ledger import Answer
 from personalign.corpus.pairs import reply_pair
 from personalign.corpus.parse import bare_reply, is_refusal
 from personalign.corpus.prompting import fenced, prompt
-from personalign.corpus.streams import Lines
+from personalign.files import Lines
 from personalign.personas import Persona
 from personalign.records import Message, PreferencePair, Record
 

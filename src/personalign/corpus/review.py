@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import ValidationError, model_validator
 
-from personalign.corpus.streams import Lines, stream
 from personalign.errors import CorpusError, InputError
+from personalign.files import Lines, stream
 from personalign.records import Message, PreferencePair, Record
 from personalign.runs import content_hash
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from personalign.corpus.copies import distinct
 from personalign.corpus.prompting import fenced, one_line, prompt
 from personalign.errors import CorpusError, ModelError, unknown
-from personalign.records import Message, Scene, read_jsonl
+from personalign.files import read_document, read_lines, read_records, rows
+from personalign.records import Message, Scene
 
 if TYPE_CHECKING:
     from personalign.corpus.ask import Asker, Question
@@ -66,7 +67,7 @@ def load(source: str) -> list[Scene]:
     if not path.exists():
         raise unknown("corpus", source, STARTER)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    scenes = [scene for file in files for scene in read_jsonl(file, Scene)]
+    scenes = [scene for file in files for scene in read_records(file, Scene)]
     seen: set[str] = set()
     for scene in scenes:
         if scene.id in seen:
@@ -99,13 +100,9 @@ def situations(path: Path) -> list[str]:
     Raises:
         CorpusError: where the file holds anything else.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix != ".json":
-            return [line.strip() for line in text.splitlines() if line.strip()]
-        data = json.loads(text)
-    except (OSError, ValueError) as e:
-        raise CorpusError(f"cannot read situations from {path}: {e}", "check the file") from e
+    if path.suffix != ".json":
+        return [line.strip() for line in read_lines(path) if line.strip()]
+    data = read_document(path).data
     values = list(data.values()) if isinstance(data, dict) else data
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
         raise CorpusError(f"{path}: not a list or object of strings", "give one situation each")
@@ -114,8 +111,10 @@ def situations(path: Path) -> list[str]:
 
 def daily_dialog(source: str) -> list[tuple[str, str]]:
     """Opening lines of everyday dialogues with their area, from a JSON Lines file or the Hub."""
-    rows = _rows(source)
-    openings = [((r.get("utterances") or r.get("dialog") or [""])[0], r.get("topic")) for r in rows]
+    found = _rows(source)
+    openings = [
+        ((r.get("utterances") or r.get("dialog") or [""])[0], r.get("topic")) for r in found
+    ]
     return [
         (_spaced(text), DAILY_AREAS.get(topic or 0, ""))
         for text, topic in openings
@@ -127,7 +126,7 @@ def _rows(source: str) -> Iterable[dict[str, Any]]:
     path = Path(source)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if files and files[0].is_file():
-        return [row for file in files for row in _rows_of(file)]
+        return [row.cells for file in files for row in rows(file)]
     try:
         from datasets import load_dataset
 
@@ -137,15 +136,6 @@ def _rows(source: str) -> Iterable[dict[str, Any]]:
             f"DailyDialog is neither a file nor reachable as {source!r}: {type(e).__name__}",
             "give a JSON Lines file with 'utterances', or install personalign[hub]",
         ) from e
-
-
-def _rows_of(file: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
-        if line.strip():
-            try:
-                yield dict(json.loads(line))
-            except (ValueError, TypeError) as e:
-                raise CorpusError(f"{file}:{number}: not a JSON object: {e}", "mend it") from e
 
 
 def _spaced(text: str) -> str:

@@ -24,9 +24,10 @@ from personalign.errors import CorpusError
 from personalign.evals.promptsets import PromptItem, PromptSet, read_prompts
 from personalign.evals.refusal import RULES
 from personalign.evals.safety import REASONS, SAMPLING, sample
+from personalign.files import read_records
 from personalign.models.judges.asked import Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.thoughts import without_thoughts
-from personalign.records import Scene, read_jsonl
+from personalign.records import Scene
 
 __all__ = ["KINDS", "aggression", "is_explicit", "parse_ratings", "situations"]
 
@@ -98,7 +99,7 @@ def situations(source: str) -> PromptSet:
     """
     path = Path(source)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    scenes = [scene for file in files for scene in read_jsonl(file, Scene)]
+    scenes = [scene for file in files for scene in read_records(file, Scene)]
     items = [
         PromptItem(id=s.id, prompt=s.prompt[0].content, category=s.area)
         for s in scenes

@@ -10,7 +10,6 @@ because order moves answers, or in the given one where the instruction names the
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import re
@@ -39,6 +38,7 @@ from inspect_ai.solver import TaskState, generate
 from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import CorpusError, InputError, unknown
+from personalign.files import read_document
 from personalign.models.thoughts import without_thoughts
 from personalign.records import Record, ScoreRow
 
@@ -149,7 +149,7 @@ def questionnaires(folder: Path) -> dict[str, Questionnaire]:
     """
     path = folder / "questionnaires.json"
     found = {}
-    for row in _json(path):
+    for row in read_document(path).data:
         try:
             found[row["name"]] = Questionnaire.model_validate(row)
         except ValidationError as e:
@@ -169,7 +169,7 @@ def situations(folder: Path) -> list[Situation]:
     """
     path = folder / "situations.json"
     try:
-        return list(_situations(_json(path)))
+        return list(_situations(read_document(path).data))
     except (KeyError, TypeError) as e:
         raise CorpusError(f"{path}: no {e}", "name EmotionBench's folder") from e
 
@@ -180,17 +180,6 @@ def _situations(data: Any) -> Iterator[Situation]:
         for number, factor in enumerate(emotion["factors"], start=1):
             for k, text in enumerate(factor["scenarios"], start=1):
                 yield Situation(f"{name.lower()}-{number}-{k:02}", name, factor["name"], text)
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise CorpusError(
-            f"cannot read {path}: {e.strerror}", "name EmotionBench's folder with -T source=..."
-        ) from e
-    except ValueError as e:
-        raise CorpusError(f"{path} is not JSON: {e}", "name EmotionBench's folder") from e
 
 
 def parse(reply: str, count: int, low: int, high: int) -> list[int] | None:

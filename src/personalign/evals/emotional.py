@@ -15,10 +15,9 @@ and asks for the same format.
 from __future__ import annotations
 
 import ast
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -43,8 +42,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import CorpusError, InputError
 from personalign.evals.sources import hub_rows, own_name
+from personalign.files import read_document, read_records, rows
 from personalign.models.thoughts import without_thoughts
-from personalign.records import Record, read_jsonl
+from personalign.records import Record
 
 __all__ = [
     "METRICS",
@@ -177,18 +177,12 @@ def _starter() -> list[EmotionalItem]:
             sum_to_ten=_to_ten(scene.reference),
             full_scale=scene.reference,
         )
-        for scene in read_jsonl(folder / "starter" / "emotional.jsonl", _Scene)
+        for scene in read_records(folder / "starter" / "emotional.jsonl", _Scene)
     ]
 
 
 def _from_file(path: Path) -> Iterator[EmotionalItem]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise CorpusError(f"cannot read {path}: {e.strerror}", "name EQ-Bench's folder") from e
-    except ValueError as e:
-        raise CorpusError(f"{path} is not JSON: {e}", "name EQ-Bench's folder") from e
-    for number, row in data.items():
+    for number, row in _numbered(path):
         try:
             yield _item(f"{path.stem.split('_questions')[0].replace('_', '-')}-{number}", row)
         except (KeyError, ValueError, TypeError) as e:
@@ -196,18 +190,24 @@ def _from_file(path: Path) -> Iterator[EmotionalItem]:
             raise CorpusError(f"{path}, item {number}: {first}", "mend the item") from e
 
 
+def _numbered(path: Path) -> Iterable[tuple[str, Any]]:
+    """Items as the benchmark has them, under numbers, or as the Hub exports them, in rows."""
+    if ".json" in path.suffixes[-2:] and isinstance(data := read_document(path).data, dict):
+        return data.items()
+    return ((str(n), row.cells) for n, row in enumerate(rows(path), start=1))
+
+
 def _from_hub(version: int) -> Iterator[EmotionalItem]:
     if version != 2:
         raise InputError("version 1 is not on the Hub", "name a folder with its file")
-    keys = ("reference_answer", "reference_answer_fullscale")
     for number, row in enumerate(hub_rows(HUB, "validation"), start=1):
-        answers = {key: ast.literal_eval(row[key]) for key in keys}  # Python literals in strings
-        yield _item(f"eq-bench-v2-{number}", {"prompt": row["prompt"], **answers})
+        yield _item(f"eq-bench-v2-{number}", row)
 
 
 def _item(name: str, row: Mapping[str, Any]) -> EmotionalItem:
     def reference(key: str) -> dict[str, float]:
-        answer = row[key]
+        said = row[key]
+        answer = ast.literal_eval(said) if isinstance(said, str) else said  # so on the Hub
         return {answer[f"emotion{k}"]: float(answer[f"emotion{k}_score"]) for k in range(1, 5)}
 
     return EmotionalItem(

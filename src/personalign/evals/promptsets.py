@@ -7,11 +7,8 @@ shipped.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from personalign.errors import CorpusError, unknown
 from personalign.evals.sources import hub_rows, own_name
+from personalign.files import rows
 from personalign.records import Record
 
 __all__ = ["FORMS", "Form", "PromptItem", "PromptSet", "read_prompts"]
@@ -147,9 +145,9 @@ def read_prompts(source: str) -> PromptSet:
     elif source.startswith("starter-") and not path.exists():
         raise unknown("shipped set of prompts", source, shipped)
     path = _file(path)
-    rows = list(_rows(path))
-    form = _recognised(rows, path)
-    return _named(form, rows, own_name(path))
+    found = [row.cells for row in rows(path)]
+    form = _recognised(found, path)
+    return _named(form, found, own_name(path))
 
 
 def _file(path: Path) -> Path:
@@ -161,19 +159,6 @@ def _file(path: Path) -> Path:
         names = ", ".join(file.name for file in found) or "none"
         raise CorpusError(f"{path} is a folder with not one file of prompts: {names}", "name one")
     return found[0]
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".csv":
-            yield from csv.DictReader(io.StringIO(text, newline=""))
-        elif text.lstrip().startswith("["):
-            yield from json.loads(text)
-        else:
-            yield from (json.loads(line) for line in text.split("\n") if line.strip())
-    except (OSError, ValueError, csv.Error) as e:
-        raise CorpusError(f"cannot read prompts from {path}: {e}", "check the path") from e
 
 
 def _recognised(rows: Sequence[Row], path: Path) -> Form:

@@ -10,7 +10,6 @@ HellaSwag (Zellers et al. 2019, arXiv 1905.07830), and one subject of each of MM
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -27,6 +26,7 @@ from inspect_ai.solver import TaskState
 from personalign.errors import CorpusError, InputError
 from personalign.evals.plain import plain_score, scored
 from personalign.evals.sources import own_name
+from personalign.files import Row, read_text, rows
 
 __all__ = ["CAPABILITIES", "capability", "paragraphs", "perplexity"]
 
@@ -49,18 +49,21 @@ def paragraphs(source: str = STARTER) -> list[tuple[str, str]]:
     """
     folder = Path(str(resources.files("personalign.evals"))) / "starter"
     path = folder / "neutral.jsonl" if source == STARTER else Path(source)
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jsonl":
-            texts = [json.loads(line)["text"] for line in text.split("\n") if line.strip()]
-        else:
-            texts = re.split(r"\n\s*\n", text)
-    except (OSError, ValueError, KeyError) as e:
-        raise CorpusError(f"cannot read text from {path}: {e}", "name a text file") from e
+    if ".jsonl" in path.suffixes[-2:]:
+        texts = [_text(row) for row in rows(path)]
+    else:
+        texts = re.split(r"\n\s*\n", read_text(path))
     found = [t.strip() for t in texts if t.strip()]
     if not found:
         raise CorpusError(f"{path}: no text in it", "name a text file")
     return [(f"{path.stem}-{n:04}", t) for n, t in enumerate(found, start=1)]
+
+
+def _text(row: Row) -> str:
+    text = row.cells.get("text")
+    if not isinstance(text, str):
+        raise row.error("no 'text'", "give each line an object with text")
+    return text
 
 
 @task

@@ -8,7 +8,6 @@ was written for this project and is never reported under the benchmark's name.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +19,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from personalign.errors import CorpusError
 from personalign.evals.sources import hub_rows, own_name
+from personalign.files import Row, read_records, read_text, rows
 from personalign.models.respondent import Candidates, Progress, Respondent, silent
 from personalign.models.thoughts import without_thoughts
-from personalign.records import Message, Record, ScoreRow, read_jsonl
+from personalign.records import Message, Record, ScoreRow
 
 __all__ = [
     "LETTERS",
@@ -62,6 +62,10 @@ ARTICLE = r"(?!\s+(?!or\b|and\b|is\b|as\b|because\b)(?-i:[a-z]))"
 """After the letter A: it is no article, as in "a friend would"."""
 
 
+LABELS = {"1": 0, "2": 1, "3": 2, "A": 0, "B": 1, "C": 2}
+"""SocialIQA's ways to name the right answer, as indices."""
+
+
 class SocialItem(Record):
     """One item; `label` is the index of the best answer."""
 
@@ -90,39 +94,50 @@ def task_name(source: str) -> str:
 def read(source: str = STARTER) -> list[SocialItem]:
     """Items of the shipped set, of a SocialIQA folder, or of the Hub's `allenai/social_i_qa`.
 
-    A folder holds AI2's `dev.jsonl` and `dev-labels.lst`; a file holds `SocialItem` lines; the
-    word `hub` takes the validation split from the Hub (needs the extra `hub` and a network).
+    A folder holds AI2's `dev.jsonl` and `dev-labels.lst`; a file holds `SocialItem` lines, or those
+    of SocialIQA 1.4, with their label in `correct`; the word `hub` takes the validation split from
+    the Hub (needs the extra `hub` and a network).
     """
     if source == STARTER:
         folder = Path(str(resources.files("personalign.evals")))
-        return read_jsonl(folder / "starter" / "social.jsonl", SocialItem)
+        return read_records(folder / "starter" / "social.jsonl", SocialItem)
     if source == "hub":
         return list(_from_hub())
     path = Path(source)
-    return list(_from_folder(path)) if path.is_dir() else read_jsonl(path, SocialItem)
+    return list(_from_folder(path) if path.is_dir() else _from_file(path))
+
+
+def _from_file(path: Path) -> Iterator[SocialItem]:
+    for number, row in enumerate(rows(path), start=1):
+        if "answerA" in row.cells:
+            yield _row_item(number, row, row.cells.get("correct"))
+        else:
+            yield row.as_record(SocialItem)
 
 
 def _from_folder(folder: Path) -> Iterator[SocialItem]:
     data, key = folder / "dev.jsonl", folder / "dev-labels.lst"
-    try:
-        lines = data.read_text(encoding="utf-8").splitlines()
-        labels = key.read_text(encoding="utf-8").split()
-    except OSError as e:
+    found, labels = list(rows(data)), read_text(key).split()
+    if len(found) != len(labels):
         raise CorpusError(
-            f"cannot read {e.filename}: {e.strerror}", "name SocialIQA's folder"
-        ) from e
-    if len(lines) != len(labels):
-        raise CorpusError(
-            f"{data} has {len(lines)} items and {key} {len(labels)} labels",
+            f"{data} has {len(found)} items and {key} {len(labels)} labels",
             "take both files from one download",
         )
-    for number, (line, label) in enumerate(zip(lines, labels, strict=True), start=1):
-        try:
-            row = json.loads(line)
-            yield _item(f"socialiqa-{number:04}", row, int(label) - 1)
-        except (ValueError, KeyError) as e:
-            first = e.errors()[0]["msg"] if isinstance(e, ValidationError) else e
-            raise CorpusError(f"{data}:{number}: {first}", "mend the line") from e
+    for number, (row, label) in enumerate(zip(found, labels, strict=True), start=1):
+        yield _row_item(number, row, label)
+
+
+def _row_item(number: int, row: Row, label: Any) -> SocialItem:
+    """An item whose label stands as 1, 2, 3 (version 1) or as A, B, C (version 1.4)."""
+    if label not in LABELS:
+        remedy = "label answers 1, 2, 3 or A, B, C"
+        raise row.error(f"label {label!r} of item {number} names no answer", remedy)
+    try:
+        return _item(f"socialiqa-{number:04}", row.cells, LABELS[label])
+    except ValidationError as e:
+        raise row.error(f"{e.errors()[0]['loc'][0]}: {e.errors()[0]['msg']}") from e
+    except KeyError as e:
+        raise row.error(f"no {e}") from e
 
 
 def _from_hub() -> Iterator[SocialItem]:

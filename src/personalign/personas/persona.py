@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from personalign.errors import InputError, unknown
+from personalign.errors import unknown
+from personalign.files import read_document
 from personalign.records import Record
 
 __all__ = ["DICHOTOMIES", "TRAITS", "TYPES", "Persona", "catalog", "load", "read"]
@@ -117,18 +116,8 @@ def read(path: Path) -> Persona:
     Raises:
         InputError: naming the file, the field and what is wrong with it.
     """
-    try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Persona.model_validate(data)
-    except OSError as e:
-        raise InputError(f"cannot read persona {path}: {e.strerror}", "check the path") from e
-    except (UnicodeDecodeError, yaml.YAMLError) as e:
-        raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
-    except ValidationError as e:
-        first: Any = e.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "persona"
-        remedy = "compare with the output of `personalign personas show INFP --yaml`"
-        raise InputError(f"{path}: {field}: {first['msg']}", remedy) from e
+    remedy = "compare with the output of `personalign personas show INFP --yaml`"
+    return read_document(path).as_record(Persona, remedy)
 
 
 def catalog() -> dict[str, Persona]:

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from pydantic import Field, model_validator
 
 from personalign.errors import unknown
-from personalign.psychometrics.located import read_document, wrong
+from personalign.files import read_document, wrong
 from personalign.records import Record
 
 __all__ = [

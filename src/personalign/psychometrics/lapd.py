@@ -15,10 +15,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from personalign.errors import InputError
+from personalign.files import read_document
 from personalign.personas import DICHOTOMIES, Persona
 from personalign.psychometrics.inventory import StatementInventory
 from personalign.psychometrics.loaders import keyed_csv, read_key
-from personalign.psychometrics.located import read_document
 from personalign.psychometrics.parse import rating
 from personalign.psychometrics.positions import answer_positions
 from personalign.psychometrics.reliability import Figure, acquiescence_figure

@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from personalign.errors import InputError, unknown
+from personalign.errors import CorpusError, InputError, unknown
+from personalign.files import Document, read_csv, read_document, validated
 from personalign.personas import DICHOTOMIES, TRAITS
 from personalign.psychometrics.inventory import Inventory, Scale, StatementInventory, inventory
-from personalign.psychometrics.located import Document, read_csv, read_document, validated
 from personalign.records import Record
 
 __all__ = ["Key", "Keyed", "bring", "ipip_neo", "keyed_csv", "mpi_csv", "psychobench", "read_key"]
 
-Error = Callable[[tuple[int | str, ...], str], InputError]
+Error = Callable[[tuple[int | str, ...], str], CorpusError]
 """Makes the exception for what is wrong at a place of a file."""
 
 OCEAN = {name[0].upper(): name for name in TRAITS}
@@ -246,7 +246,7 @@ def _statements(
 
 
 def _of(path: Path) -> Error:
-    return lambda place, what: InputError(f"{path}: {'.'.join(map(str, place))}: {what}")
+    return lambda place, what: CorpusError(f"{path}: {'.'.join(map(str, place))}: {what}")
 
 
 def _scale(name: str) -> Scale:

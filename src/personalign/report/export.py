@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from personalign.files import write_atomic
 from personalign.report import findings
 from personalign.report.citation import citation
 from personalign.report.layout import Group
@@ -13,7 +14,6 @@ from personalign.report.methods import methods
 from personalign.report.sections import sections
 from personalign.report.tables import Table
 from personalign.report.words import Language, Words
-from personalign.runs import write_atomic
 
 __all__ = ["export"]
 

@@ -13,11 +13,12 @@ import pandas as pd
 from pydantic import ValidationError
 
 from personalign.errors import PersonalignError, RunError
+from personalign.files import read_records
 from personalign.models import embedded
 from personalign.models.judges.calibration import Calibration
 from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
-from personalign.records import Condition, ScoreRow, Transcript, read_jsonl
+from personalign.records import Condition, ScoreRow, Transcript
 from personalign.report.judges import calibrations
 
 __all__ = ["Findings", "Missing", "read"]
@@ -218,7 +219,7 @@ def _transcripts(path: Path) -> tuple[Transcript, ...]:
     files = sorted((path / "replies").glob("*.jsonl"))
     if not files:
         raise FileNotFoundError(path / "replies")
-    return tuple(t for file in files for t in read_jsonl(file, Transcript))
+    return tuple(t for file in files for t in read_records(file, Transcript))
 
 
 def _histories(path: Path) -> dict[str, list[dict[str, Any]]]:

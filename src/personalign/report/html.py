@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from personalign import __version__
+from personalign.files import write_atomic
 from personalign.report import findings
 from personalign.report.citation import citation
 from personalign.report.compare import comparison, read_runs
@@ -25,7 +26,6 @@ from personalign.report.sections import sections
 from personalign.report.tables import data_uri
 from personalign.report.verdicts import cards
 from personalign.report.words import Language, Words
-from personalign.runs import write_atomic
 
 __all__ = ["build", "build_comparison", "render"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from personalign.files import read_document
 
 __all__ = ["LANGUAGES", "Language", "Words", "number", "percent", "signed"]
 
@@ -17,7 +18,7 @@ LANGUAGES: tuple[Language, ...] = ("en", "ko")
 @cache
 def _texts(language: Language) -> dict[str, str]:
     file = resources.files("personalign.report").joinpath(f"text.{language}.yaml")
-    texts: dict[str, str] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    texts: dict[str, str] = read_document(Path(str(file))).data
     return texts
 
 

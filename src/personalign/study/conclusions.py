@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from personalign import __version__, analysis, report
+from personalign.files import write_atomic
 from personalign.records import BASE
-from personalign.runs import file_hash, write_atomic
+from personalign.runs import file_hash
 from personalign.study.context import context
 from personalign.study.validity import validity
 from personalign.study.verdicts import margins, reach

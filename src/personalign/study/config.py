@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from personalign.errors import InputError, unknown
+from personalign.files import read_document
 from personalign.measures import Measures, chosen
 from personalign.models import embedded
 from personalign.models.thoughts import Thinking, as_thinking
@@ -95,13 +95,7 @@ def read_config(path: Path) -> StudyConfig:
         InputError: naming the file, the key, its place and the nearest valid one.
     """
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise InputError(f"cannot read study {path}: {e.strerror}", "check the path") from e
-    except yaml.YAMLError as e:
-        raise InputError(f"{path} is not YAML: {' '.join(str(e).split())}", "mend the file") from e
-    try:
-        config = StudyConfig.model_validate(data)
+        config = StudyConfig.model_validate(read_document(path).data)
     except ValidationError as e:
         raise _bad_key(path, e) from e
     config.catalogue()  # a wrong name is said before anything heavy is loaded

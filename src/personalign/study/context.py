@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,9 +9,10 @@ from pathlib import Path
 
 from personalign import analysis
 from personalign.errors import CorpusError
+from personalign.files import read_document, read_records
 from personalign.measures import Margins
 from personalign.personas import TYPES, Persona
-from personalign.records import BASE, Arm, Transcript, read_jsonl
+from personalign.records import BASE, Arm, Transcript
 
 __all__ = ["context"]
 
@@ -51,7 +51,7 @@ def context(
 
 def _transcripts(folder: Path) -> Iterable[Transcript]:
     for file in sorted(folder.glob("replies/*.jsonl")):
-        yield from read_jsonl(file, Transcript)
+        yield from read_records(file, Transcript)
 
 
 def _strength(margins: Mapping[Arm, Margins | None]) -> dict[Arm, float]:
@@ -63,7 +63,7 @@ def _strength(margins: Mapping[Arm, Margins | None]) -> dict[Arm, float]:
 
 def _calibration(file: Path) -> analysis.Agreement:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))["overall"]
+        found = read_document(file).data["overall"]
         return analysis.Agreement.model_validate(found)
     except (ValueError, KeyError, TypeError) as e:
         raise CorpusError(f"{file} is no calibration", "calibrate the judge again") from e

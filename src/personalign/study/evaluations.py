@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from personalign import analysis
 from personalign.errors import InputError
+from personalign.files import write_atomic
 from personalign.records import Arm, to_jsonl
-from personalign.runs import write_atomic
 
 if TYPE_CHECKING:
     from inspect_ai import Task

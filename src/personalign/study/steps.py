@@ -13,6 +13,7 @@ import yaml
 from personalign import __version__, analysis, personas, report
 from personalign.corpus import pairs, scenes
 from personalign.errors import InputError
+from personalign.files import read_records, write_atomic
 from personalign.measures import Material, Measure, Scored, made
 from personalign.models import embedded
 from personalign.models.chat import Chat, open_chat
@@ -20,16 +21,8 @@ from personalign.models.engine import Engine, adopt
 from personalign.models.local import LocalModel
 from personalign.models.provenance import adapter_hash
 from personalign.models.respondent import LocalRespondent, Respondent
-from personalign.records import (
-    Arm,
-    PreferencePair,
-    Scene,
-    ScoreRow,
-    Transcript,
-    read_jsonl,
-    to_jsonl,
-)
-from personalign.runs import Run, concurrently, content_hash, environment, write_atomic
+from personalign.records import Arm, PreferencePair, Scene, ScoreRow, Transcript, to_jsonl
+from personalign.runs import Run, concurrently, content_hash, environment
 from personalign.study.conclusions import CONCLUSIONS, collect
 from personalign.study.config import StudyConfig, read_config
 from personalign.study.evaluations import contents, evaluate, planned_tasks
@@ -148,7 +141,7 @@ class Study:
     def pair_scenes(self) -> dict[str, list[Scene]]:
         """For personas that are trained from generated pairs: their pairs that measure."""
         return {
-            name: pairs.as_scenes(read_jsonl(files.measure, PreferencePair), name, REJECTED)
+            name: pairs.as_scenes(read_records(files.measure, PreferencePair), name, REJECTED)
             for name, files in self.config.pairs.items()
             if files.measure
         }

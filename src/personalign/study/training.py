@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from personalign import __version__
 from personalign.corpus import pairs, scenes
 from personalign.errors import CorpusError, InputError
+from personalign.files import read_records
 from personalign.models.chat import with_system
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
 from personalign.personas import Persona
-from personalign.records import Message, PreferencePair, read_jsonl
+from personalign.records import Message, PreferencePair
 from personalign.runs import content_hash
 from personalign.training import card, devices, loading, neutral, trainer
 from personalign.training.checks import check_targets
@@ -62,7 +63,7 @@ def persona_pairs(study: Study, persona: Persona) -> list[PreferencePair]:
             "take it out of the study's `adapters` to have one trained",
         )
     if files := config.pairs.get(persona.name):
-        made = read_jsonl(files.build, PreferencePair)[: config.build_scenes]
+        made = read_records(files.build, PreferencePair)[: config.build_scenes]
         pairs.check_apart(made, study.scenes, study.pair_scenes.get(persona.name, []))
         return made
     if persona.opposite is None:

@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from personalign.errors import InputError, ModelError
+from personalign.files import write_atomic
 from personalign.models.embedded import EMBEDDED
 from personalign.models.provenance import CARD, FILES
 from personalign.records import PreferencePair, Record
-from personalign.runs import content_hash, tree_hash, write_atomic
+from personalign.runs import content_hash, tree_hash
 from personalign.training.config import TrainingConfig
 from personalign.training.curves import draw
 from personalign.training.problem import Problem

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transformers import TrainerState
 
-from personalign.runs import write_atomic
+from personalign.files import write_atomic
 from personalign.training.health import problems
 from personalign.training.problem import Problem
 

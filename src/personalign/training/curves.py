@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from personalign.runs import write_atomic
+from personalign.files import write_atomic
 
 __all__ = ["draw"]
 

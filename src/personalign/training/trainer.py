@@ -15,12 +15,12 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from personalign.errors import TrainingError
+from personalign.files import write_atomic
 from personalign.models.chat import with_system
 from personalign.models.folding import fold
 from personalign.models.local import LocalModel
 from personalign.models.trees import PackedTrees, Tree, pack
 from personalign.records import Message, PreferencePair
-from personalign.runs import write_atomic
 from personalign.training import devices, losses
 from personalign.training.checkpoints import (
     discard,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from personalign.analysis import Agreement, Estimate, agreement, corrected_prevalence
 from personalign.errors import InputError
+from personalign.files import read_document
 from personalign.models.judges.labelled import Labelled, labels
 from personalign.models.judges.verdict import Judge, Verdict
 from personalign.records import Record
@@ -130,13 +131,8 @@ def read_calibration(path: Path, judge: str) -> Calibration:
     Raises:
         InputError: where the file is none, or another judge's.
     """
-    try:
-        found = Calibration.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise InputError(
-            f"{path} is no calibration: {str(e).splitlines()[0]}",
-            "make one: personalign judge calibrate --out FILE",
-        ) from e
+    remedy = "make one: personalign judge calibrate --out FILE"
+    found = read_document(path).as_record(Calibration, remedy)
     if found.judge != judge:
         raise InputError(f"{path} is of judge {found.judge}, not of {judge}", "calibrate this one")
     return found

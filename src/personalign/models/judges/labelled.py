@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from personalign.errors import CorpusError
+from personalign.files import read_records
 from personalign.models.judges.verdict import Exchange
-from personalign.records import read_jsonl
 
 __all__ = ["Labelled", "labels", "read_labelled"]
 
@@ -53,7 +53,7 @@ def read_labelled(path: Path) -> list[Labelled]:
     Raises:
         CorpusError: naming the malformed line, or for a file with one kind of label only.
     """
-    rows = read_jsonl(path, Labelled)
+    rows = read_records(path, Labelled)
     if len({row.is_safe for row in rows}) < 2:
         raise CorpusError(
             f"{path}: {len(rows)} replies, all with the same label or none",

@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalign.errors import InputError, ModelError
+from personalign.files import write_atomic
 from personalign.models.judges.calibration import Calibration, measured
 from personalign.models.judges.embedding import Encoder, packaged_encoder
 from personalign.models.judges.labelled import Labelled, labels
 from personalign.models.judges.local import Bench
 from personalign.models.judges.refusals import is_refusal
 from personalign.models.judges.verdict import Exchange, Outcome, Verdict
-from personalign.runs import write_atomic
 
 __all__ = ["TrainedJudge", "load", "save", "train", "unseen"]
 
