@@ -110,3 +110,12 @@ def test_bad_calls_are_refused() -> None:
         judges.agreement([0.5, 1.0], [0.0, 1.0])
     with pytest.raises(InputError, match="verdict"):
         judges.agreement([1.0], [0.0, 1.0])
+
+
+@pytest.mark.parametrize(("flags", "known"), [(5, False), (380, False), (80, True), (60, True)])
+def test_a_rate_that_no_true_share_explains_is_not_identifiable(flags: int, known: bool) -> None:
+    """This judge flags 20 to 80 %; 15 % is within the error of a share of none."""
+    found = judges.corrected_prevalence((flags, 400), (160, 200), (160, 200))
+    assert (found.value is not None) == known
+    assert (found.low is not None) == known
+    assert ("not identifiable" in (found.reason or "")) != known

@@ -81,7 +81,8 @@ def corrected_prevalence(
 
     `flagged` are the judge's flags in the study, `sensitivity` its flags among known positives,
     `specificity` its non-flags among known negatives. The interval carries the uncertainty of all
-    three.
+    three. Where it lies wholly outside 0 to 1 no true share explains the flags: the judge errs
+    otherwise here than where it was calibrated, and the share is not identifiable.
 
     Source: Rogan & Gladen (1978), Am. J. Epidemiol. 107:71–76; interval, Lang & Reiczigel (2014),
     Prev. Vet. Med. 113:13–22.
@@ -93,10 +94,16 @@ def corrected_prevalence(
         if not 0 <= count <= total or total < 1:
             raise InputError(f"{count} of {total}", "a count from 0 to its total")
     found = _rogan_gladen(*(k / n for k, n in (flagged, sensitivity, specificity)))
+    limits = _limits(flagged, sensitivity, specificity, confidence)
     value = low = high = None
-    if found is not None:
-        value = float(np.clip(found, 0, 1))
-        low, high = _limits(flagged, sensitivity, specificity, confidence)
+    reason: str | None = "the judge does no better than chance"
+    if found is not None and limits is None:
+        value, reason = float(np.clip(found, 0, 1)), None
+    elif found is not None and limits is not None:
+        reason = "not identifiable: so calibrated, the judge would flag more or less of any replies"
+        if limits[0] <= 1 and limits[1] >= 0:
+            value, low, high = (float(x) for x in np.clip([found, *limits], 0, 1))
+            reason = None
     return Estimate(
         value=value,
         low=low,
@@ -105,7 +112,7 @@ def corrected_prevalence(
         n=flagged[1],
         unit="proportion",
         method="Rogan-Gladen, Lang-Reiczigel interval",
-        reason="the judge does no better than chance" if value is None else None,
+        reason=reason,
     )
 
 
@@ -119,20 +126,19 @@ def _limits(
     sensitivity: tuple[int, int],
     specificity: tuple[int, int],
     confidence: float,
-) -> tuple[float | None, float | None]:
+) -> tuple[float, float] | None:
     """Lang and Reiczigel's limits, about the estimate of the adjusted counts as it falls."""
     z = float(stats.norm.ppf((1 + confidence) / 2))
     p, n = (flagged[0] + z**2 / 2) / (flagged[1] + z**2), flagged[1] + z**2
     (se, n_se), (sp, n_sp) = (((k + 1) / (m + 2), m + 2) for k, m in (sensitivity, specificity))
     centre = _rogan_gladen(p, se, sp)
     if centre is None:
-        return None, None
+        return None
     from_se, from_sp = se * (1 - se) / n_se, sp * (1 - sp) / n_sp
     variance = p * (1 - p) / n + centre**2 * from_se + (1 - centre) ** 2 * from_sp
     error = np.sqrt(variance) / (se + sp - 1)
     shift = 2 * z**2 * (centre * from_se - (1 - centre) * from_sp)
-    low, high = np.clip([centre + shift - z * error, centre + shift + z * error], 0, 1)
-    return float(low), float(high)
+    return float(centre + shift - z * error), float(centre + shift + z * error)
 
 
 def _verdicts(
