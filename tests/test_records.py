@@ -56,6 +56,26 @@ def test_a_pair_needs_two_replies() -> None:
         PreferencePair.model_validate({"prompt": prompt, "chosen": said, "rejected": said})
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("rejected", [" \n"], "rejected reply is blank"),
+        ("chosen", ["\u200b\ufeff"], "chosen reply is blank"),
+        ("chosen", ["one", "two"], "chosen must be one message"),
+        ("prompt", ["I answer"], "must be the user's"),
+    ],
+)
+def test_a_pair_is_one_message_a_side(part: str, value: list[str], said: str) -> None:
+    data = {
+        "prompt": [{"role": "user", "content": "Hello"}],
+        "chosen": [{"role": "assistant", "content": "a"}],
+        "rejected": [{"role": "assistant", "content": "b"}],
+    }
+    data[part] = [{"role": "assistant", "content": text} for text in value]
+    with pytest.raises(ValidationError, match=said):
+        PreferencePair.model_validate(data)
+
+
 @pytest.mark.parametrize(("value", "state"), [(None, "ok"), (1.0, "refused")])
 def test_only_ok_has_a_value(value: float | None, state: str) -> None:
     row = {"run": "r", "base_model": "b", "persona": "", "condition": "base", "task": "t"}

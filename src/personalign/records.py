@@ -23,6 +23,7 @@ __all__ = [
     "State",
     "Transcript",
     "to_jsonl",
+    "visible",
 ]
 
 PARTS = ["prompted", "adapter"]
@@ -83,6 +84,11 @@ class Condition(str):
 
 State = Literal["ok", "refused", "unparsed", "judge_error", "error"]
 """What became of one measurement; only `ok` carries a value."""
+
+
+def visible(text: str) -> bool:
+    """Whether anything of a text can be seen: white space and zero-width characters cannot."""
+    return any(c.isprintable() and not c.isspace() for c in text)
 
 
 class Record(BaseModel):
@@ -146,7 +152,7 @@ class Scene(Record):
     def _ends_with_user(self) -> Scene:
         if self.prompt[-1].role != "user":
             raise ValueError("the last message of a prompt must be the user's")
-        if any(not text.strip() for text in self.replies.values()):
+        if not all(map(visible, self.replies.values())):
             raise ValueError("a reply is empty")
         return self
 
@@ -162,6 +168,17 @@ class PreferencePair(Record):
     chosen: tuple[Message, ...] = Field(min_length=1)
     rejected: tuple[Message, ...] = Field(min_length=1)
     origin: dict[str, str | int | float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> PreferencePair:
+        if self.prompt[-1].role != "user":
+            raise ValueError("the last message of a prompt must be the user's")
+        for name, side in (("chosen", self.chosen), ("rejected", self.rejected)):
+            if len(side) != 1 or side[0].role != "assistant":
+                raise ValueError(f"{name} must be one message, the assistant's")
+            if not visible(side[0].content):
+                raise ValueError(f"the {name} reply is blank")
+        return self
 
     @model_validator(mode="after")
     def _differ(self) -> PreferencePair:

@@ -1,8 +1,9 @@
-"""`personalign corpus check|distil|trait`: what needs no crawling and no other model."""
+"""`personalign corpus check|import|distil|trait`: what needs no crawling and no other model."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from personalign.cli.show import Json, progress_bars, show, table
 
-__all__ = ["check", "distil", "trait"]
+__all__ = ["check", "distil", "import_", "trait"]
 
 
 def check(
@@ -42,6 +43,34 @@ def check(
         ]
         table(["gate", "", "value", "limit", "most"], rows)
     raise typer.Exit(0 if all(r.passed for r in results) else 1)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="Preference data of another tool.")],
+    out: Annotated[Path, typer.Option(help="File for the pairs (JSON Lines).")],
+    rejected: Annotated[
+        Path | None, typer.Option(help="A second file, with the rejected `output` of each row.")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option(help="Leave out rows that are no pair.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read preference data in other tools' forms into pairs of this project.
+
+    Reads JSON Lines, a JSON array, CSV or parquet, gzipped or not; writes --out, and says which
+    form was found, how many rows became pairs, and what was left out and why.
+
+    Example: personalign corpus import ultrafeedback.parquet --out pairs.jsonl
+    """
+    from personalign.corpus.formats import import_pairs
+    from personalign.files import write_atomic
+    from personalign.records import to_jsonl
+
+    def tell(error: Exception) -> None:
+        print(f"left out: {error}", file=sys.stderr)
+
+    pairs, done = import_pairs(file, rejected, tell if skip_bad else None)
+    written = str(write_atomic(out, to_jsonl(pairs)))
+    show({**done.model_dump(), "file": written}, as_json)
 
 
 def distil(

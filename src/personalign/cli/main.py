@@ -29,6 +29,7 @@ study_app = typer.Typer(no_args_is_help=True, help="Whole studies, from a study 
 app.add_typer(study_app, name="study")
 app.add_typer(personas.app, name="personas")
 pipeline.app.command("check")(corpus.check)
+pipeline.app.command("import")(corpus.import_)
 pipeline.app.command("distil")(corpus.distil)
 pipeline.app.command("trait")(corpus.trait)
 app.add_typer(pipeline.app, name="corpus")

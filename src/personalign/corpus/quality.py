@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from personalign.corpus.faults import FAULTS, words
+from personalign.corpus.formats import read_pairs
 from personalign.corpus.scenes import STARTER, load
 from personalign.corpus.shingles import Shingles, repeats
 from personalign.errors import CorpusError
-from personalign.files import read_records
 from personalign.personas import Persona
 from personalign.records import PreferencePair, Record, Scene
 
@@ -65,7 +65,7 @@ def read(source: str) -> list[Scene]:
     """
     path = Path(source)
     if path.is_file() and _holds_pairs(path):
-        return as_scenes(read_records(path, PreferencePair))
+        return as_scenes(read_pairs(path))
     return load(source)
 
 

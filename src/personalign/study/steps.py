@@ -12,8 +12,9 @@ import yaml
 
 from personalign import __version__, analysis, personas, report
 from personalign.corpus import pairs, scenes
+from personalign.corpus.formats import read_pairs
 from personalign.errors import InputError
-from personalign.files import read_records, write_atomic
+from personalign.files import write_atomic
 from personalign.measures import Material, Measure, Scored, made
 from personalign.models import embedded
 from personalign.models.chat import Chat, open_chat
@@ -141,7 +142,7 @@ class Study:
     def pair_scenes(self) -> dict[str, list[Scene]]:
         """For personas that are trained from generated pairs: their pairs that measure."""
         return {
-            name: pairs.as_scenes(read_records(files.measure, PreferencePair), name, REJECTED)
+            name: pairs.as_scenes(list(read_pairs(files.measure)), name, REJECTED)
             for name, files in self.config.pairs.items()
             if files.measure
         }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from personalign import __version__
 from personalign.corpus import pairs, scenes
+from personalign.corpus.formats import read_pairs
 from personalign.errors import CorpusError, InputError
-from personalign.files import read_records
 from personalign.models.chat import with_system
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
@@ -63,7 +63,7 @@ def persona_pairs(study: Study, persona: Persona) -> list[PreferencePair]:
             "take it out of the study's `adapters` to have one trained",
         )
     if files := config.pairs.get(persona.name):
-        made = read_records(files.build, PreferencePair)[: config.build_scenes]
+        made = list(read_pairs(files.build))[: config.build_scenes]
         pairs.check_apart(made, study.scenes, study.pair_scenes.get(persona.name, []))
         return made
     if persona.opposite is None:
