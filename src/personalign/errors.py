@@ -51,11 +51,21 @@ class RunError(PersonalignError):
 
 
 def unknown(kind: str, value: str, known: Iterable[str], where: str = "") -> InputError:
-    """An `InputError` for a name that does not exist, with the nearest one that does."""
+    """An `InputError` for a name that does not exist, with all that are nearest to it."""
     options = sorted(known)
-    near = difflib.get_close_matches(value, options, n=1, cutoff=0.4) or difflib.get_close_matches(
-        value.upper(), options, n=1, cutoff=0.4
-    )
+    near = _nearest(value, options) or _nearest(value.upper(), options)
     place = f" in {where}" if where else ""
-    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(options)}"
+    named = " or ".join(map(repr, near))
+    remedy = f"did you mean {named}?" if near else f"known: {', '.join(options)}"
     return InputError(f"unknown {kind} {value!r}{place}", remedy)
+
+
+def _nearest(value: str, options: list[str]) -> list[str]:
+    """The options that are as near as the nearest; the same letters in another order are next."""
+
+    def near(option: str) -> float:
+        swapped = sorted(option) == sorted(value)
+        return 1.0 if swapped else difflib.SequenceMatcher(None, option, value).ratio()
+
+    best = max(map(near, options), default=0.0)
+    return [option for option in options if near(option) == best] if best >= 0.4 else []
