@@ -221,3 +221,51 @@ def test_checkpoints_torn_while_they_are_discarded_do_not_look_whole(
         train(tiny, data, SETTINGS, tmp_path)
     monkeypatch.undo()
     assert last_complete(tmp_path / "checkpoints") is None
+
+
+@pytest.mark.parametrize("count", [5, 7])
+def test_an_uneven_last_pass_weighs_what_its_pairs_weigh(
+    tiny: LocalModel, data: list[Example], tmp_path: Path, count: int
+) -> None:
+    histories = []
+    for size in (1, 2, 4):
+        s = SETTINGS.model_copy(update={"micro_batch": size, "batch_size": 8})
+        histories.append(train(tiny, data[:count], s, tmp_path / str(size)))
+    for name in ("loss", "grad_norm", "rewards/margins", "logps/chosen"):
+        first, *others = ([h[name] for h in history] for history in histories)
+        for other in others:
+            assert other == pytest.approx(first, rel=2e-3, abs=1e-5), name
+
+
+def test_float16_is_refused(tiny_base: Path, data: list[Example], tmp_path: Path) -> None:
+    half = LocalModel.load(str(tiny_base), "float16", "cpu")
+    with pytest.raises(TrainingError, match=r"float16 .*bfloat16"):
+        train(half, data, SETTINGS, tmp_path)
+
+
+def test_max_grad_norm_is_a_setting(tiny: LocalModel, data: list[Example], tmp_path: Path) -> None:
+    still = SETTINGS.model_copy(update={"max_grad_norm": 1e-12, "epochs": 1})
+    free = SETTINGS.model_copy(update={"max_grad_norm": 0.0, "epochs": 1})
+    held, moved = (train(tiny, data, s, tmp_path / str(s.max_grad_norm)) for s in (still, free))
+    assert abs(held[-1]["rewards/margins"]) < 0.1 * abs(moved[-1]["rewards/margins"])
+
+
+@pytest.mark.parametrize("objective", ["simpo", "orpo"])
+def test_objectives_without_a_base_compute_no_reference(
+    tiny: LocalModel,
+    pairs: list[PreferencePair],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+) -> None:
+    def forbidden(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a reference was computed")
+
+    monkeypatch.setattr(LocalModel, "score", forbidden)
+    made = examples(tiny, pairs[:4], objective=objective)
+    s = TrainingConfig.model_validate(
+        {**SETTINGS.model_dump(exclude={"beta"}), "objective": objective}
+    )
+    history = train(tiny, made, s, tmp_path)
+    assert all(h["loss"] == h["loss"] for h in history)
+    assert "logps/chosen_shift" not in history[0]

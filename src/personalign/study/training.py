@@ -19,6 +19,7 @@ from personalign.runs import content_hash
 from personalign.training import card, devices, loading, neutral, trainer
 from personalign.training.checks import check_targets
 from personalign.training.config import TrainingConfig
+from personalign.training.losses import OBJECTIVES
 from personalign.training.reference import reference_log_probs
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def train_persona(
     local = trainee(study, made)
     tick = study.announce(f"reference {persona.name}", len(made))
     with devices.main_first():
-        data = trainer.examples(local, made, system, tick)
+        data = trainer.examples(local, made, system, tick, settings.objective)
     if settings.kl:
         data = trainer.with_neutral(data, _neutral(study, local))
     prompts = [with_system(p.prompt, system) for p in made[: settings.health.samples]]
@@ -127,7 +128,8 @@ def references(study: Study, waiting: Mapping[str, Sequence[PreferencePair]]) ->
     personas; what is computed here is found by each training in the cache.
     """
     settings = study.config.training
-    if len(waiting) < 2 or loading.needs_own_base(settings):
+    refers = OBJECTIVES[settings.objective].refers
+    if len(waiting) < 2 or not refers or loading.needs_own_base(settings):
         return
     replies: dict[tuple[int, ...], dict[tuple[int, ...], None]] = {}
     for name, made in waiting.items():

@@ -13,7 +13,14 @@ from personalign.models.trees import Tree
 from personalign.records import PreferencePair
 from personalign.training.config import Lora
 
-__all__ = ["check_fit", "check_pairs", "check_targets", "check_text", "check_trackers"]
+__all__ = [
+    "check_fit",
+    "check_number",
+    "check_pairs",
+    "check_targets",
+    "check_text",
+    "check_trackers",
+]
 
 FEW = 3  # so many pairs may share a reply by chance
 
@@ -146,3 +153,15 @@ def _scene(pair: PreferencePair) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def check_number(number: str) -> None:
+    """Refuse float16: its small gradients vanish unless the loss is scaled, and none is here.
+
+    Micikevicius et al. 2018, Mixed Precision Training, arXiv 1710.03740, section 3.2.
+    """
+    if number == "float16":
+        raise TrainingError(
+            "float16 loses small gradients (no loss scaling here)",
+            "train with dtype: bfloat16, or float32",
+        )

@@ -90,6 +90,8 @@ class TrainingConfig(Record):
     """Share of the steps over which the learning rate rises."""
     weight_decay: float = Field(0.0, ge=0)
     """AdamW's weight decay."""
+    max_grad_norm: float = Field(1.0, ge=0)
+    """The gradient of a step is scaled down to this norm; 0 clips none."""
     batch_size: int = Field(16, ge=1)
     """Pairs per optimiser step."""
     micro_batch: int = Field(4, ge=1)

@@ -13,7 +13,7 @@ from personalign.models.servable import check_apart, check_servable
 from personalign.models.thoughts import Thinking
 from personalign.records import PreferencePair
 from personalign.training import devices
-from personalign.training.checks import check_trackers
+from personalign.training.checks import check_number, check_trackers
 from personalign.training.config import TrainingConfig
 from personalign.training.memory import check_memory, estimate, free_memory
 
@@ -66,6 +66,7 @@ def check_machine(
     device = best_device()
     check_settings(settings, device)
     number = str(best_dtype(device)).removeprefix("torch.") if dtype == "auto" else dtype
+    check_number(number)
     tokens, shards = _tokens(settings, pairs), devices.shards()
     need = estimate(embedded.resolve(base), number, settings, tokens, shards)
     check_memory(need, device, free_memory(device))

@@ -194,6 +194,7 @@ class Objective(NamedTuple):
 
     loss: Callable[..., Tensor]
     ahead: Callable[[PairLogProbs], Tensor]
+    refers: bool = True  # to the base; where not, `reference` is never read
 
 
 OBJECTIVES = {
@@ -202,7 +203,7 @@ OBJECTIVES = {
     "ipo": Objective(ipo, average_margin),
     "hinge": Objective(hinge, margin),
     "apo_zero": Objective(apo_zero, margin),
-    "simpo": Objective(simpo, average_preference),
-    "orpo": Objective(orpo, log_odds_ratio),
+    "simpo": Objective(simpo, average_preference, refers=False),
+    "orpo": Objective(orpo, log_odds_ratio, refers=False),
 }
 """Loss by its name in the settings."""

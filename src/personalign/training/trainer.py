@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -30,6 +31,7 @@ from personalign.training.checkpoints import (
 )
 from personalign.training.checks import (
     check_fit,
+    check_number,
     check_pairs,
     check_targets,
     check_text,
@@ -65,13 +67,19 @@ def examples(
     pairs: Sequence[PreferencePair],
     system: str | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    objective: str = "dpo",
 ) -> list[Example]:
     """Pairs as trees, with reference log-probs from the cache or computed now.
+
+    An objective that needs no base (`losses.OBJECTIVES`) has NaN for them, and none is computed.
 
     Raises:
         TrainingError: where the pairs cannot teach a persona or do not fit into the context.
     """
     trees = pair_trees(local, pairs, system)
+    if not OBJECTIVES[objective].refers:
+        progress(len(trees))
+        return [Example(t, (math.nan, math.nan)) for t in trees]
     references = reference_log_probs(local, trees, progress)
     return [Example(t, (r[CHOSEN], r[REJECTED])) for t, r in zip(trees, references, strict=True)]
 
@@ -128,11 +136,21 @@ class PreferenceTrainer(Trainer):
         super().__init__(data_collator=collate, **trainer)
         self.settings = settings
         self.number = number
-        self.model_accepts_loss_kwargs = False  # the loss is a mean over the pairs of one pass
-        self.measures: dict[str, list[float]] = {}
+        self.model_accepts_loss_kwargs = False  # `compute_loss` weighs the passes itself
+        self.measures: dict[str, list[tuple[float, int]]] = {}
+        self.step_pairs = 0
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The passes of one step, their pairs counted."""
+        passes, items = super().get_batch_samples(*args, **kwargs)
+        self.step_pairs = sum(len(one["lengths"]) for one in passes)
+        return passes, items
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Mean loss over the pairs of one pass."""
+        """Mean loss over the pairs of one pass, weighed by its share of the step's pairs.
+
+        The Trainer divides by the number of passes, which is therefore multiplied in.
+        """
         packed: PackedTrees = inputs["packed"].to(self.args.device)
         tokens = self._log_probs(model, packed)
         count = inputs["reference"].numel()
@@ -151,9 +169,9 @@ class PreferenceTrainer(Trainer):
             each = packed.owner[packed.owner >= count] - count
             divergence = (away / each.bincount()[each]).sum() / (each.max() + 1)
             loss = loss + s.kl * divergence
-            self.note("kl/neutral", divergence)
+            self.note("kl/neutral", divergence, len(pairs.policy))
         self._note_pairs(pairs)
-        return loss
+        return loss * (self.current_gradient_accumulation_steps * count / 2 / self.step_pairs)
 
     def _log_probs(self, model: Any, packed: PackedTrees) -> Tensor:
         half = self.number in (torch.bfloat16, torch.float16)
@@ -164,24 +182,32 @@ class PreferenceTrainer(Trainer):
     @torch.no_grad()
     def _note_pairs(self, pairs: PairLogProbs) -> None:
         ahead = OBJECTIVES[self.settings.objective].ahead(pairs)
-        self.note("rewards/accuracies", (ahead > 0).float().mean())
-        self.note("rewards/margins", self.settings.beta * ahead.mean())
-        self.note("logps/chosen", pairs.policy[:, CHOSEN].mean())
-        self.note("logps/rejected", pairs.policy[:, REJECTED].mean())
-        self.note("logps/chosen_shift", (pairs.ratios / pairs.lengths)[:, CHOSEN].mean())
+        seen = {
+            "rewards/accuracies": (ahead > 0).float(),
+            "rewards/margins": self.settings.beta * ahead,
+            "logps/chosen": pairs.policy[:, CHOSEN],
+            "logps/rejected": pairs.policy[:, REJECTED],
+        }
+        if OBJECTIVES[self.settings.objective].refers:
+            seen["logps/chosen_shift"] = (pairs.ratios / pairs.lengths)[:, CHOSEN]
+        for name, values in seen.items():
+            self.note(name, values.mean(), len(values))
 
     def change(self, settings: TrainingConfig) -> None:
         """Go on with other weights of the loss."""
         self.settings = settings
 
-    def note(self, name: str, value: Tensor | float) -> None:
-        """Remember a measure; the next log has the mean of what was remembered."""
-        self.measures.setdefault(name, []).append(float(value))
+    def note(self, name: str, value: Tensor | float, weight: int = 1) -> None:
+        """Remember a measure; the next log has the weighted mean of what was remembered."""
+        self.measures.setdefault(name, []).append((float(value), weight))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log with the means of what was noted since the last time."""
         if "loss" in logs:
-            means = {name: sum(v) / len(v) for name, v in self.measures.items()}
+            means = {
+                name: sum(v * w for v, w in noted) / sum(w for _, w in noted)
+                for name, noted in self.measures.items()
+            }
             self.measures.clear()
             if devices.processes() > 1:
                 values = torch.tensor(list(means.values()), device=self.args.device)
@@ -272,6 +298,7 @@ def train(
     if settings.kl and not all(e.neutral for e in data):
         raise TrainingError("kl is set and there are no neutral prompts", "give some, or set kl: 0")
     check_trackers(settings.report_to)
+    check_number(str(local.model.dtype).removeprefix("torch."))
     torch.manual_seed(settings.seed)
     work = out / "checkpoints"
     arguments = _arguments(settings, work, local.device.type)
@@ -346,6 +373,7 @@ def _arguments(s: TrainingConfig, work: Path, device: str) -> TrainingArguments:
         lr_scheduler_type="constant_with_warmup" if s.schedule == "constant" else s.schedule,
         warmup_steps=s.warmup,
         weight_decay=s.weight_decay,
+        max_grad_norm=s.max_grad_norm,
         seed=s.seed,
         data_seed=s.seed,
         logging_steps=1,
