@@ -42,6 +42,10 @@ class Measures(Record):
     equivalence: dict[str, float] = Field(default_factory=dict)
     """Metric → the largest difference that counts as none (proportions: 0 to 1), for tests of
     equivalence with base."""
+    openings: int | None = Field(None, ge=2)
+    """How many openings by other people are answered in free text and rated; all where empty."""
+    draws: int = Field(2, ge=1)
+    """How often each opening is answered."""
     replies: int = Field(6, ge=0)
     """Measure scenes that are also answered in free text."""
     max_new_tokens: int = Field(80, ge=1)
