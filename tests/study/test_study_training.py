@@ -41,8 +41,9 @@ def study(base: Path, folder: Path, **training: Any) -> Study:
         "training": TRAINING | training,
     }
     if "kl" in training:
-        file = folder.parent / "neutral.txt"
-        file.write_text("Name a colour.\nWhat is two plus two?\n")
+        file = folder.parent / "neutral.jsonl"
+        asked = ["Name a colour.", "What is two plus two?"]
+        file.write_text("".join(f'{{"kind": "fact", "turns": ["{a}"]}}\n' for a in asked))
         config["neutral"] = str(file)
     made = Study(StudyConfig.model_validate(config), folder)
     made.begin()

@@ -21,7 +21,7 @@ from personalign.records import Message
 from personalign.training import devices
 from personalign.training.checkpoints import COMPLETE
 from personalign.training.config import Health
-from personalign.training.samples import sampler
+from personalign.training.health import ear
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
 CONFIGS = Path(__file__).parents[2] / "src" / "personalign" / "recipes" / "accelerate"
@@ -91,9 +91,9 @@ def test_no_text_is_drawn_from_parts_of_the_weights(
     tiny: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = [[Message(role="user", content="How was your day?")]]
-    assert sampler(tiny, tiny.model, prompts, Health(), 0)
+    assert ear(tiny, prompts, Health(samples=1, sample_tokens=8))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert sampler(tiny, tiny.model, prompts, Health(), 0) is None
+    assert ear(tiny, prompts, Health(samples=1, sample_tokens=8)) is None
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_two_processes_give_the_losses_of_one(
     right = [[h["rewards/accuracies"] for h in history[1:]] for history in (one, two)]
     assert right[0] == right[1], "before the first step policy and reference differ by rounding"
     assert sorted(f.name for f in out.glob("rank*")) == ["rank0", "rank1"]
-    assert ("samples/kl" in two[-1]) == (kind != "fsdp")
+    assert ("speech/base_loss" in two[-1]) == (kind != "fsdp")
     file = "adapter_model.safetensors" if method == "lora" else "model.safetensors"
     a, b = load_file(tmp_path / "one" / file), load_file(out / file)
     assert set(a) <= set(b)

@@ -16,9 +16,9 @@ from personalign.records import Message, PreferencePair
 from personalign.training import trainer as room
 from personalign.training.checkpoints import COMPLETE
 from personalign.training.config import Health, TrainingConfig
-from personalign.training.health import CHECKS, Watch, repetition
-from personalign.training.samples import sampler
+from personalign.training.health import CHECKS, distinct_pairs, ear, repetition
 from personalign.training.trainer import Example, PreferenceTrainer, train
+from personalign.training.watch import Watch
 
 SETTINGS = TrainingConfig(
     epochs=6,
@@ -29,13 +29,18 @@ SETTINGS = TrainingConfig(
     warmup=0,
     checkpoint_steps=1,
 )
-GOOD = {"loss": 0.4, "logps/chosen_shift": 0.1, "rewards/accuracies": 0.9, "samples/kl": 0.2}
+GOOD = {"loss": 0.4, "logps/chosen_shift": 0.1, "rewards/accuracies": 0.9, "speech/base_loss": 0.2}
 BAD = {
     "chosen log-prob collapse": {"logps/chosen_shift": -2.0},
     "reward accuracy stuck": {"rewards/accuracies": 0.5},
     "numbers not finite": {"skipped": 1.0},
-    "repetition in sampled replies": {"samples/repetition": 0.9},
-    "divergence from the base": {"samples/kl": 3.0},
+    "replies repeat themselves": {"speech/drawn_repetition": 0.4},
+    "replies alike": {"speech/distinct": 0.5},
+    "replies cut short": {"speech/length": 0.2},
+    "replies do not end": {"speech/ended": -0.4},
+    "end of turn likelier": {"speech/end_inside": 3.0},
+    "end of turn lost": {"speech/end_inside": -3.0},
+    "distance from the base": {"speech/base_loss": 0.9},
 }
 
 
@@ -188,30 +193,74 @@ def test_a_step_that_was_made_all_the_same_ends_it(
         train(tiny, data, SETTINGS, tmp_path)
 
 
+@pytest.fixture
+def asked(pairs: list[PreferencePair]) -> list[tuple[Message, ...]]:
+    """Prompts of the persona's kind."""
+    return [p.prompt for p in pairs]
+
+
+SHORT = Health(samples=3, sample_steps=4, sample_tokens=8)
+
+
 def test_text_is_looked_at_without_disturbing_the_training(
-    tiny: LocalModel, data: list[Example], pairs: list[PreferencePair], tmp_path: Path
+    tiny: LocalModel, data: list[Example], asked: list[tuple[Message, ...]], tmp_path: Path
 ) -> None:
-    settings = with_health(samples=2, sample_steps=4, sample_tokens=8)
-    prompts = [p.prompt for p in pairs]
-    looked = train(tiny, data, settings, tmp_path / "looked", prompts=prompts)
+    settings = SETTINGS.model_copy(update={"health": SHORT})
+    heard = ear(tiny, asked, SHORT)
+    looked = train(tiny, data, settings, tmp_path / "looked", heard=heard)
     plain = train(tiny, data, settings, tmp_path / "plain")
     assert [h["loss"] for h in looked] == [h["loss"] for h in plain]
-    at = [h["step"] for h in looked if "samples/kl" in h]
+    at = [h["step"] for h in looked if "speech/base_loss" in h]
     assert at == [4, 6]
-    away = [h["samples/kl"] for h in looked if "samples/kl" in h]
-    assert all(abs(a) > 1e-4 for a in away)
+    away = [h["speech/base_loss"] for h in looked if "speech/base_loss" in h]
+    assert len(set(away)) == 2
+    assert all(away)
 
 
-def test_divergence_is_zero_for_an_untrained_adapter(
-    tiny: LocalModel, pairs: list[PreferencePair]
+def test_an_untrained_adapter_speaks_as_its_base(
+    tiny: LocalModel, asked: list[tuple[Message, ...]]
 ) -> None:
+    heard = ear(tiny, asked, SHORT)
+    assert heard is not None
     model = room.with_lora(tiny.model, SETTINGS.lora, 0)
-    looked = sampler(tiny, model, [pairs[0].prompt], Health(sample_tokens=8), 0)
-    assert looked is not None
-    assert looked.draw()[1] == pytest.approx(0, abs=1e-6)
+    now = heard.hear(LocalModel(model, tiny.tokenizer, tiny.identity))
+    assert now.beside(heard.base) == pytest.approx(heard.base.beside(heard.base), abs=1e-4)
 
 
-def test_no_prompts_no_look(tiny: LocalModel) -> None:
-    assert sampler(tiny, tiny.model, [], Health(), 0) is None
-    prompt = (Message(role="user", content="Hello"),)
-    assert sampler(tiny, tiny.model, [prompt], Health(samples=0), 0) is None
+def test_the_base_is_let_talk_once(
+    tiny: LocalModel, asked: list[tuple[Message, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ear(tiny, asked, SHORT)
+    monkeypatch.setattr(LocalModel, "generate", lambda *a, **k: pytest.fail("it was drawn again"))
+    assert ear(tiny, asked, SHORT) == first
+
+
+def test_held_out_prompts_and_our_own_are_asked_in_turn(
+    tiny: LocalModel, asked: list[tuple[Message, ...]]
+) -> None:
+    heard = ear(tiny, asked, SHORT)
+    assert heard is not None
+    assert [p in asked for p in heard.prompts] == [True, False, True]
+
+
+def test_an_end_of_turn_is_sought_after_each_inner_sentence_and_at_the_end(
+    embedded: LocalModel,
+) -> None:
+    heard = ear(embedded, [], Health(samples=2, sample_tokens=96))
+    assert heard is not None
+    ends = embedded.stops()
+    inner = [branch for said in heard.said for branch in said.tree.branches[1:]]
+    assert inner
+    assert all(branch[-1] in ends and not set(branch[:-1]) & set(ends) for branch in inner)
+    assert heard.base.end_at_end > heard.base.end_inside
+
+
+def test_alike_openings_have_few_distinct_pairs() -> None:
+    same = ["I am not sure what to say."] * 4
+    assert distinct_pairs(same) == pytest.approx(0.25)
+    assert distinct_pairs(["a b c", "d e f"]) == 1
+    assert distinct_pairs([]) == 0
+
+
+def test_nothing_asked_no_look(tiny: LocalModel, asked: list[tuple[Message, ...]]) -> None:
+    assert ear(tiny, asked, Health(samples=0)) is None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from personalign.errors import TrainingError
-from personalign.models.local import LocalModel
+from personalign.models.local import LocalModel, Sampling
 from personalign.records import Message
 from personalign.training.config import TrainingConfig
 from personalign.training.losses import OBJECTIVES
@@ -27,7 +27,7 @@ def neutral(tiny: LocalModel) -> list[Neutral]:
     """What the base says to three neutral prompts."""
     asked = ["Name a colour.", "What is two plus two?", "Where is Oslo?"]
     prompts = [(Message(role="user", content=text),) for text in asked]
-    return neutral_replies(tiny, prompts, seed=3, max_new_tokens=6)
+    return neutral_replies(tiny, prompts, Sampling(max_new_tokens=6, temperature=1.0))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -54,7 +54,7 @@ def test_kl_is_zero_at_the_base_and_holds_to_it(
     given = with_neutral(data[:4], neutral)
     assert [e.neutral for e in given] == [*neutral, neutral[0]]
     free, held = (
-        train(tiny, given, settings(kl=weight, learning_rate=2e-2), tmp_path / str(weight))
+        train(tiny, given, settings(kl=weight, epochs=8), tmp_path / str(weight))
         for weight in (1e-6, 20.0)
     )
     assert free[0]["kl/neutral"] == pytest.approx(0, abs=1e-6)

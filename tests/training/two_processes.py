@@ -14,7 +14,8 @@ from personalign.corpus.pairs import opposite_pairs
 from personalign.corpus.scenes import load, select
 from personalign.models.local import LocalModel
 from personalign.training import devices
-from personalign.training.config import TrainingConfig
+from personalign.training.config import Health, TrainingConfig
+from personalign.training.health import ear
 from personalign.training.trainer import examples, train
 
 
@@ -60,8 +61,8 @@ def main() -> None:
         if step == args.stop:
             os._exit(9)
 
-    prompts = [p.prompt for p in pairs[:1]]
-    train(local, data, settings, args.out, progress, prompts)
+    heard = ear(local, [p.prompt for p in pairs[:1]], Health(samples=1, sample_tokens=8))
+    train(local, data, settings, args.out, progress, heard)
     if torch.distributed.is_initialized():
         (args.out / f"rank{torch.distributed.get_rank()}").write_text(str(made[0]))
 

@@ -282,7 +282,7 @@ class LocalModel:
                 num_beams=1,
                 do_sample=False,
                 pad_token_id=pad,
-                eos_token_id=self._stops(),
+                eos_token_id=self.stops(),
                 logits_processor=processors(sampling, noise),
                 stopping_criteria=self._stop_texts(sampling),
             )
@@ -325,7 +325,8 @@ class LocalModel:
     def _pad(self) -> int:
         return self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or 0
 
-    def _stops(self) -> list[int]:
+    def stops(self) -> list[int]:
+        """Tokens that end a reply."""
         end = self.model.generation_config.eos_token_id
         known = [] if end is None else [end] if isinstance(end, int) else list(end)
         if self.tokenizer.eos_token_id is not None:
@@ -338,7 +339,7 @@ class LocalModel:
         return [StopStringCriteria(self.tokenizer, list(sampling.stop))] if sampling.stop else []
 
     def _decode(self, tokens: list[int], sampling: Sampling, seed: int, read: int) -> Generation:
-        ends = {*self._stops(), self._pad}  # a row that is done before its batch is padded
+        ends = {*self.stops(), self._pad}  # a row that is done before its batch is padded
         length = next((i for i, t in enumerate(tokens) if t in ends), len(tokens))
         text = self.chat.said(tokens[:length])
         cuts = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]

@@ -19,8 +19,10 @@ from personalign.runs import content_hash
 from personalign.training import card, devices, loading, neutral, trainer
 from personalign.training.checks import check_targets
 from personalign.training.config import TrainingConfig
+from personalign.training.health import ear
 from personalign.training.losses import OBJECTIVES
 from personalign.training.reference import reference_log_probs
+from personalign.training.replies import read_prompts
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
@@ -35,7 +37,6 @@ __all__ = [
 ]
 
 LAPD_PROMPT = "You are an {type}"
-NEUTRAL = scenes.starter_folder() / "neutral.txt"
 
 
 def persona_prompt(persona: Persona, settings: TrainingConfig) -> str:
@@ -101,10 +102,11 @@ def train_persona(
     with devices.main_first():
         data = trainer.examples(local, made, system, tick, settings.objective)
     if settings.kl:
-        data = trainer.with_neutral(data, _neutral(study, local))
-    prompts = [with_system(p.prompt, system) for p in made[: settings.health.samples]]
+        data = trainer.with_neutral(data, _neutral(study, local, len(data)))
+    held_out = [with_system(p.prompt, system) for p in made]
+    heard = ear(local, held_out, settings.health, settings.seed)
     progress = _steps(study, f"train {persona.name}")
-    trainer.train(local, data, settings, out, progress, prompts)
+    trainer.train(local, data, settings, out, progress, heard)
     if not devices.is_main():
         return
     card.describe(
@@ -141,15 +143,16 @@ def references(study: Study, waiting: Mapping[str, Sequence[PreferencePair]]) ->
     reference_log_probs(study.base_model, trees, study.announce("reference", len(trees)))
 
 
-def neutral_prompts(study: Study) -> list[str]:
+def neutral_prompts(study: Study) -> list[tuple[Message, ...]]:
     """Prompts that have nothing to do with any persona."""
-    return scenes.situations(study.config.neutral or NEUTRAL)
+    return read_prompts(study.config.neutral or neutral.PROMPTS)
 
 
-def _neutral(study: Study, local: LocalModel) -> list[neutral.Neutral]:
-    prompts = [(Message(role="user", content=text),) for text in neutral_prompts(study)]
+def _neutral(study: Study, local: LocalModel, count: int) -> list[neutral.Neutral]:
+    """The base's replies to as many neutral prompts as there are pairs to go with."""
+    prompts = neutral_prompts(study)[:count]
     tick = study.announce("replies of the base to neutral prompts", len(prompts))
-    return neutral.neutral_replies(local, prompts, study.config.training.seed, progress=tick)
+    return neutral.neutral_replies(local, prompts, progress=tick)
 
 
 def _steps(study: Study, name: str) -> Callable[[int, int], None]:

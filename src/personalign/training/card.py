@@ -36,7 +36,8 @@ __all__ = [
 
 ADAPTER, MODEL = FILES[0], "model*.safetensors"
 EMBEDDED_ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-CURVES = ("loss", "rewards/accuracies", "rewards/margins", "logps/chosen_shift", "samples/kl")
+CURVES = ("loss", "rewards/accuracies", "rewards/margins", "logps/chosen_shift")
+SPEECH = tuple(f"speech/{n}" for n in ("length", "repetition", "end_inside", "base_loss"))
 HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 README, CURVES_FILE = "README.md", "curves.png"
 
@@ -161,7 +162,7 @@ def describe(
         pairs=len(pairs),
         pairs_hash=content_hash(list(pairs)),
         processes=processes,
-        curves={n: ends for n in CURVES if (ends := _ends(history, n))},
+        curves={n: ends for n in CURVES + SPEECH if (ends := _ends(history, n))},
         problems=tuple(found),
         code=code,
     ).write(folder)

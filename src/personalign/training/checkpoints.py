@@ -8,8 +8,7 @@ from pathlib import Path
 from transformers import TrainerState
 
 from personalign.files import write_atomic
-from personalign.training.health import problems
-from personalign.training.problem import Problem
+from personalign.training.problem import Problem, problems
 
 __all__ = ["COMPLETE", "discard", "last_complete", "mark_complete", "problem_before"]
 

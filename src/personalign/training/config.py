@@ -44,20 +44,28 @@ class Health(Record):
 
     on_problem: Literal["warn", "stop", "adjust"] = "warn"
     """Say it and go on, stop with an error, or change the setting that is to blame and go on."""
-    samples: int = Field(4, ge=0)
-    """Replies drawn at each look at the model's text; 0 draws none."""
-    sample_steps: int = Field(50, ge=1)
+    samples: int = Field(12, ge=0)
+    """Prompts at each look at the model's text, each answered greedily and drawn; 0 looks never."""
+    sample_steps: int = Field(12, ge=1)
     """Optimiser steps between such looks; the last step has one as well."""
-    sample_tokens: int = Field(48, ge=8)
-    """Length limit of a drawn reply, in tokens."""
+    sample_tokens: int = Field(128, ge=8)
+    """Length limit of such a reply, in tokens."""
     patience: int = Field(8, ge=1)
     """Steps that a measure is averaged over, so that one odd batch is no problem."""
     max_drop: float = Field(1.0, gt=0)
     """Chosen log-prob may fall this far below the base's, in nats a token."""
-    max_kl: float = Field(1.5, gt=0)
-    """Drawn replies may differ this far from the base, in nats a token."""
-    max_repetition: float = Field(0.5, gt=0, le=1)
-    """Share of repeated word triples in drawn replies that is still accepted."""
+    max_repetition: float = Field(0.15, gt=0, le=1)
+    """Share of repeated word triples in replies beyond the base's."""
+    min_distinct: float = Field(0.7, ge=0, lt=1)
+    """Different word pairs in the openings of replies, as a share of the base's."""
+    min_length: float = Field(0.5, ge=0, lt=1)
+    """Length of replies, as a share of the base's."""
+    max_unended: float = Field(0.25, gt=0, le=1)
+    """Share of replies that no longer end by themselves."""
+    max_end_shift: float = Field(2.0, gt=0)
+    """How far the end of turn may move after a sentence, in log-odds."""
+    max_base_loss: float = Field(0.5, gt=0)
+    """What the base says may become less likely by so much, in nats a token."""
 
 
 class TrainingConfig(Record):

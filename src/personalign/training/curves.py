@@ -16,8 +16,10 @@ PANELS = {
     "share of pairs ranked right": ("rewards/accuracies",),
     "margin": ("rewards/margins",),
     "chosen log-prob against base, nats a token": ("logps/chosen_shift",),
-    "divergence from base, nats a token": ("samples/kl", "kl/neutral"),
-    "repetition in drawn replies": ("samples/repetition",),
+    "distance from base, nats a token": ("speech/base_loss", "kl/neutral"),
+    "repetition beyond base": ("speech/repetition", "speech/drawn_repetition"),
+    "length of replies, of base's": ("speech/length",),
+    "end of turn, log-odds against base": ("speech/end_inside", "speech/end_at_end"),
 }
 
 

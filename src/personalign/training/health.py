@@ -1,31 +1,206 @@
-"""Is the training going well? Looked at while it trains; each problem with what to change.
+"""What a reader would see of a model under training, beside its base, and what is wrong with it.
 
-A check is a pure function of what was logged so far, so that it can be tested without a model.
-What was found stands in the trainer's own log history, is saved with every checkpoint and is
-therefore there again after a resume.
+A persona that finds the right reply likelier can still have lost its speech. So the model is let
+talk, greedily and drawn, and is held against what its base says to the same prompts. Each number
+is a pure function of text or of log-probs; each check one of the numbers logged so far, so that
+it can be tested without a model.
 """
 
 from __future__ import annotations
 
 import math
-import sys
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib import resources
+from itertools import pairwise
 
-import torch
-from transformers import TrainerCallback
+from torch import Tensor
 
-from personalign.errors import TrainingError
+from personalign.models.local import Generation, LocalModel, Sampling
+from personalign.models.trees import Tree
+from personalign.records import Message, Record
 from personalign.training.config import Health, TrainingConfig
-from personalign.training.problem import Adjustment, Problem
+from personalign.training.devices import splits_weights
+from personalign.training.problem import Adjustment
+from personalign.training.replies import base_replies, read_prompts
 
-__all__ = ["CHECKS", "Check", "Samples", "Watch", "problems", "repetition"]
+__all__ = ["CHECKS", "Check", "Ear", "Speech", "distinct_pairs", "ear", "repetition"]
+
+PROMPTS = resources.files("personalign") / "training" / "prompts" / "health.jsonl"
+OPENING = 25  # words of each reply that `distinct_pairs` looks at, whatever its length
+INNER = 4  # sentences of a reply after which an end of turn is looked for
+INSIDE = re.compile(r"(?<=[.!?])\s+(?=\S)")
+ENOUGH = 0.6  # reward accuracy that is told from a coin's
+
+
+def repetition(text: str) -> float:
+    """Share of a text's word triples that stood there before, 0 to 1 (Welleck et al. 2019,
+    arXiv 1908.04319, "seq-rep-n" with n = 3)."""
+    words = text.split()
+    triples = Counter(zip(words, words[1:], words[2:], strict=False))
+    total = triples.total()
+    return 1 - len(triples) / total if total else 0.0
+
+
+def distinct_pairs(texts: Sequence[str]) -> float:
+    """Word pairs of all texts that differ from each other, as a share of all, 0 to 1: low where
+    every prompt is answered alike (Li et al. 2016, arXiv 1510.03055, "distinct-2").
+
+    Only how texts begin is read: the share falls with the number of words.
+    """
+    openings = [text.lower().split()[:OPENING] for text in texts]
+    pairs = Counter(pair for words in openings for pair in pairwise(words))
+    return len(pairs) / pairs.total() if pairs else 0.0
+
+
+class Speech(Record):
+    """How a model speaks.
+
+    Attributes:
+        tokens: Mean length of its greedy replies.
+        repetition: Mean share of repeated word triples in them.
+        drawn_repetition: The same in replies drawn at temperature 1.
+        distinct: Share of different word pairs among the openings of its greedy replies.
+        ended: Share of all replies that ended by themselves.
+        end_inside: Mean probability of ending the turn after an inner sentence of what the base
+            says greedily to our own prompts.
+        end_at_end: The same where the base ended.
+        base_loss: The same text's negative log-likelihood, in nats a token.
+    """
+
+    tokens: float
+    repetition: float
+    drawn_repetition: float
+    distinct: float
+    ended: float
+    end_inside: float
+    end_at_end: float
+    base_loss: float
+
+    def beside(self, base: Speech) -> dict[str, float]:
+        """How it differs from the base's, by the names under which it is logged.
+
+        Length and distinct pairs are ratios, ends of turn differences of log-odds, all others
+        plain differences.
+        """
+        return {
+            "speech/length": self.tokens / max(base.tokens, 1),
+            "speech/repetition": self.repetition - base.repetition,
+            "speech/drawn_repetition": self.drawn_repetition - base.drawn_repetition,
+            "speech/distinct": self.distinct / max(base.distinct, 1e-6),
+            "speech/ended": self.ended - base.ended,
+            "speech/end_inside": _log_odds(self.end_inside) - _log_odds(base.end_inside),
+            "speech/end_at_end": _log_odds(self.end_at_end) - _log_odds(base.end_at_end),
+            "speech/base_loss": self.base_loss - base.base_loss,
+        }
+
+
+def _log_odds(p: float) -> float:
+    p = min(max(p, 1e-5), 1 - 1e-5)
+    return math.log(p / (1 - p))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the base says greedily: its reply, then every inner part of it as if it ended there."""
+
+    tree: Tree
+    ended: bool
+
+    def ends(self, scored: Sequence[Tensor]) -> tuple[list[float], list[float]]:
+        """Probabilities of an end of turn inside and at the end."""
+        inside = [float(branch[-1].exp()) for branch in scored[1:]]
+        return inside, [float(scored[0][-1].exp())] if self.ended else []
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """Lets a model talk, always to the same prompts and with the same seeds."""
+
+    prompts: tuple[tuple[Message, ...], ...]
+    seeds: tuple[int, ...]
+    sampling: tuple[Sampling, Sampling]
+    said: tuple[Said, ...]
+    base: Speech
+
+    def hear(self, model: LocalModel, adapter: str | None = None) -> Speech:
+        """How a model speaks, through one of its adapters or as it is."""
+        through, batch = [adapter] * len(self.prompts), len(self.prompts)
+        greedy, drawn = (
+            model.generate(self.prompts, through, sampling, self.seeds, batch)
+            for sampling in self.sampling
+        )
+        return _speech(greedy, drawn, self.said, model.score([s.tree for s in self.said], adapter))
+
+
+def ear(
+    local: LocalModel, held_out: Sequence[Sequence[Message]], health: Health, seed: int = 0
+) -> Ear | None:
+    """What listens to a model under training; None where nothing is asked, or where the weights
+    are shared out among processes: replies are drawn layer by layer, past the wrapper that brings
+    them together.
+
+    Args:
+        local: The base without adapters. What it says is drawn once and kept.
+        held_out: Prompts of the persona's kind that do not train it; with ours, in turn, they
+            make `health.samples` prompts.
+    """
+    ours = read_prompts(PROMPTS)
+    both = [*zip(held_out, ours, strict=False)]
+    mixed = [tuple(p) for pair in both for p in pair] + ours[len(both) :]
+    prompts = mixed[: health.samples]
+    if not prompts or splits_weights():
+        return None
+    seeds = tuple(seed + k for k in range(len(prompts)))
+    limit = health.sample_tokens
+    ways = (Sampling(max_new_tokens=limit), Sampling(max_new_tokens=limit, temperature=1.0))
+    greedy, drawn = (base_replies(local, prompts, way, seeds) for way in ways)
+    known = {tuple(p) for p in held_out}
+    said = tuple(
+        _said(local, p, r)
+        for p, r in zip(prompts, greedy, strict=True)
+        if p not in known  # on the persona's own ground it is to say something else
+    )
+    base = _speech(greedy, drawn, said, local.score([s.tree for s in said]))
+    return Ear(tuple(prompts), seeds, ways, said, base)
+
+
+def _said(local: LocalModel, prompt: Sequence[Message], reply: Generation) -> Said:
+    inner = [reply.text[: m.start()] for m in INSIDE.finditer(reply.text)][:INNER]
+    stops = set(local.stops())
+    branches = local.chat.reply_tree(prompt, inner).branches if inner else ()
+    cut = [b[: next(i for i, t in enumerate(b) if t in stops) + 1] for b in branches]
+    return Said(Tree(local.chat.prompt(prompt), (reply.ids, *cut)), reply.ended == "stop")
+
+
+def _speech(
+    greedy: Sequence[Generation],
+    drawn: Sequence[Generation],
+    said: Sequence[Said],
+    scored: Sequence[Sequence[Tensor]],
+) -> Speech:
+    ends = [s.ends(branches) for s, branches in zip(said, scored, strict=True)]
+    whole = [branches[0] for branches in scored]
+    return Speech(
+        tokens=_mean([r.tokens for r in greedy]),
+        repetition=_mean([repetition(r.text) for r in greedy]),
+        drawn_repetition=_mean([repetition(r.text) for r in drawn]),
+        distinct=distinct_pairs([r.text for r in greedy]),
+        ended=_mean([r.ended == "stop" for r in (*greedy, *drawn)]),
+        end_inside=_mean([p for inside, _ in ends for p in inside]),
+        end_at_end=_mean([p for _, last in ends for p in last]),
+        base_loss=-sum(float(w.sum()) for w in whole) / max(sum(w.numel() for w in whole), 1),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
 
 Log = Mapping[str, float]
-MAX_UNSTEADY = 3  # steps in a row that may be lost to numbers that are not finite
-ENOUGH = 0.6  # reward accuracy that is told from a coin's
+Look = Callable[[Sequence[Log], int, Health], tuple[float, float] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +214,7 @@ class Check:
     name: str
     meaning: str
     remedy: str
-    look: Callable[[Sequence[Log], int, Health], tuple[float, float] | None]
+    look: Look
     adjust: Callable[[TrainingConfig], Adjustment]
 
 
@@ -59,25 +234,31 @@ def _stuck(logs: Sequence[Log], steps: int, health: Health) -> tuple[float, floa
     return (accuracy, ENOUGH) if late and accuracy is not None and accuracy < ENOUGH else None
 
 
-def _far(logs: Sequence[Log], steps: int, health: Health) -> tuple[float, float] | None:
-    away = _recent(logs[-1:], "samples/kl", 1)
-    return (away, health.max_kl) if away is not None and away > health.max_kl else None
-
-
-def _repeats(logs: Sequence[Log], steps: int, health: Health) -> tuple[float, float] | None:
-    share = logs[-1].get("samples/repetition")
-    over = share is not None and share > health.max_repetition
-    return (share, health.max_repetition) if share is not None and over else None
-
-
 def _unsteady(logs: Sequence[Log], steps: int, health: Health) -> tuple[float, float] | None:
     lost = logs[-1].get("skipped", 0)
     return (lost, 0) if lost else None
 
 
+def _beyond(sign: int, limit: Callable[[Health], float], *names: str) -> Look:
+    """Is one of these above its limit (sign 1) or below it (-1) in what was logged last?"""
+
+    def look(logs: Sequence[Log], steps: int, health: Health) -> tuple[float, float] | None:
+        values = [sign * logs[-1][n] for n in (f"speech/{n}" for n in names) if n in logs[-1]]
+        worst, bound = max(values, default=-math.inf), sign * limit(health)
+        return (sign * worst, sign * bound) if worst > bound else None
+
+    return look
+
+
 def _slower(settings: TrainingConfig) -> Adjustment:
     return {"learning_rate": 0.5}
 
+
+def _more_nll(settings: TrainingConfig) -> Adjustment:
+    return {"nll": max(0.1, settings.nll, min(1.0, 2 * settings.nll))}
+
+
+HOLD = "add nll (1 to 2) and kl (1), raise beta, or lower learning_rate"
 
 CHECKS = (
     Check(
@@ -86,7 +267,7 @@ CHECKS = (
         "pushing the rejected ones down further, and text degrades",
         "add an nll term (0.1 to 1), raise beta, or lower learning_rate",
         _collapse,
-        lambda s: {"nll": max(0.1, s.nll, min(1.0, 2 * s.nll))},
+        _more_nll,
     ),
     Check(
         "reward accuracy stuck",
@@ -104,155 +285,56 @@ CHECKS = (
         _slower,
     ),
     Check(
-        "repetition in sampled replies",
-        "the model has begun to repeat itself, as over-trained models do",
-        "fewer epochs, a lower learning_rate, or a higher beta",
-        _repeats,
+        "replies repeat themselves",
+        "replies say the same words again more often than the base's do, as those of over-trained "
+        "models do",
+        HOLD,
+        _beyond(1, lambda h: h.max_repetition, "repetition", "drawn_repetition"),
         _slower,
     ),
     Check(
-        "divergence from the base",
-        "in nats a token, what it says now is far from what the base would say: skills and "
-        "refusals may be lost",
-        "lower learning_rate, raise beta, or add a kl term with neutral prompts",
-        _far,
+        "replies alike",
+        "the model answers different prompts in the same words",
+        HOLD,
+        _beyond(-1, lambda h: h.min_distinct, "distinct"),
+        _slower,
+    ),
+    Check(
+        "replies cut short",
+        "replies have become a fraction as long as the base's",
+        HOLD,
+        _beyond(-1, lambda h: h.min_length, "length"),
+        _more_nll,
+    ),
+    Check(
+        "replies do not end",
+        "fewer replies than the base's end by themselves",
+        HOLD,
+        _beyond(-1, lambda h: -h.max_unended, "ended"),
+        _more_nll,
+    ),
+    Check(
+        "end of turn likelier",
+        "in log-odds, the turn ends too readily after the first sentences: both replies of a pair "
+        "end alike, so that the margin does not hold the end of turn",
+        HOLD,
+        _beyond(1, lambda h: h.max_end_shift, "end_inside"),
+        _more_nll,
+    ),
+    Check(
+        "end of turn lost",
+        "in log-odds, the turn ends too seldom inside a reply or at its end: both replies of a "
+        "pair end alike, so that the margin does not hold the end of turn",
+        HOLD,
+        _beyond(-1, lambda h: -h.max_end_shift, "end_inside", "end_at_end"),
+        _more_nll,
+    ),
+    Check(
+        "distance from the base",
+        "in nats a token, what the base would say has become unlikely: skills, facts and refusals "
+        "may be lost",
+        HOLD,
+        _beyond(1, lambda h: h.max_base_loss, "base_loss"),
         _slower,
     ),
 )
-
-
-def repetition(text: str) -> float:
-    """Share of a text's word triples that stood there before, 0 to 1 (Welleck et al. 2019,
-    arXiv 1908.04319, "seq-rep-n" with n = 3)."""
-    words = text.split()
-    triples = Counter(zip(words, words[1:], words[2:], strict=False))
-    total = triples.total()
-    return 1 - len(triples) / total if total else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """How the model's text is looked at: gives mean repetition, and divergence from the base in
-    nats a token."""
-
-    draw: Callable[[], tuple[float, float]]
-
-
-class Watch(TrainerCallback):
-    """Runs the checks at every logged step and does what `on_problem` says.
-
-    Args:
-        settings: Of the training.
-        change: Called with adjusted settings.
-        note: Called with name and value of a measure that is to be logged.
-        samples: How text is looked at; None where it is not.
-    """
-
-    def __init__(
-        self,
-        settings: TrainingConfig,
-        change: Callable[[TrainingConfig], None],
-        note: Callable[[str, float], None],
-        samples: Samples | None = None,
-    ) -> None:
-        self.settings = settings
-        self.change = change
-        self.note = note
-        self.samples = samples
-        self.unsteady = 0
-        self.stopped_by: Problem | None = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """After a resume: the weights of the loss as they had been adjusted."""
-        for problem in problems(state.log_history):
-            self._set_weight(problem.adjusted)
-
-    def on_pre_optimizer_step(
-        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
-    ) -> None:
-        """Leave a step out whose gradient is not finite, before it reaches the weights."""
-        trained = [p for p in model.parameters() if p.grad is not None]
-        if all(torch.isfinite(p.grad).all() for p in trained):
-            self.unsteady = 0
-            return
-        for parameter in trained:
-            parameter.grad = None
-        self.unsteady += 1
-        self.note("skipped", 1.0)
-        if self.unsteady >= MAX_UNSTEADY:
-            raise TrainingError(
-                f"loss or gradient was not finite for {MAX_UNSTEADY} steps, up to step "
-                f"{state.global_step + 1}",
-                "lower learning_rate, or train in float32 or bfloat16",
-            )
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look at the model's text from time to time."""
-        due = state.global_step % self.settings.health.sample_steps == 0
-        if self.samples and (due or state.global_step == state.max_steps):
-            repeated, away = self.samples.draw()
-            self.note("samples/repetition", repeated)
-            self.note("samples/kl", away)
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Run the checks on what was logged, the last step included."""
-        logs = [log for log in state.log_history if "loss" in log]
-        if not logs or logs[-1] is not state.log_history[-1]:
-            return
-        health = self.settings.health
-        _refuse_lost(logs[-1], state.global_step)
-        for check in CHECKS:
-            found = check.look(logs, state.max_steps, health)
-            if found is None or self._said(check, state, health.patience):
-                continue
-            adjusted = check.adjust(self.settings) if health.on_problem == "adjust" else {}
-            problem = Problem(
-                problem=check.name,
-                step=state.global_step,
-                value=found[0],
-                limit=found[1],
-                meaning=check.meaning,
-                remedy=check.remedy,
-                adjusted=adjusted,
-            )
-            state.log_history.append(problem.model_dump(mode="json"))
-            if state.is_world_process_zero:
-                print(f"personalign: {problem.line()}", file=sys.stderr)
-            self._set_weight(adjusted)
-            _set_rate(adjusted, kwargs["optimizer"], kwargs["lr_scheduler"])
-            if health.on_problem == "stop":
-                self.stopped_by = problem
-                control.should_training_stop = control.should_save = True
-
-    def _said(self, check: Check, state: Any, patience: int) -> bool:
-        """Was it said so lately that what was changed cannot have helped yet?"""
-        steps = [p.step for p in problems(state.log_history) if p.problem == check.name]
-        return bool(steps) and state.global_step - steps[-1] < patience
-
-    def _set_weight(self, adjusted: Adjustment) -> None:
-        if "nll" in adjusted:
-            self.settings = self.settings.model_copy(update={"nll": adjusted["nll"]})
-            self.change(self.settings)
-
-
-def _refuse_lost(log: Log, step: int) -> None:
-    """DeepSpeed makes its step before anybody can look at the gradient."""
-    if "skipped" not in log and not math.isfinite(log["loss"] + log.get("grad_norm", 0.0)):
-        raise TrainingError(
-            f"loss or gradient was not finite at step {step}, and the step was made",
-            "lower learning_rate, or train in float32 or bfloat16; the last checkpoint is whole",
-        )
-
-
-def _set_rate(adjusted: Adjustment, optimizer: Any, scheduler: Any) -> None:
-    """Scale the learning rate now and for the rest of its schedule."""
-    factor = adjusted.get("learning_rate", 1.0)
-    scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate may have wrapped it
-    scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]
-    for group in optimizer.param_groups:
-        group["lr"] *= factor
-
-
-def problems(history: Sequence[Mapping[str, Any]]) -> list[Problem]:
-    """What was found, out of a trainer's log history."""
-    return [Problem.model_validate(h) for h in history if "problem" in h]

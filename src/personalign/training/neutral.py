@@ -1,19 +1,25 @@
 """Replies of the base to neutral prompts, from which a persona should keep no distance.
 
-The divergence from the base is estimated on what the base itself says there (see `losses.kl`),
-so the replies are drawn at temperature 1 from its whole distribution.
+They are the base's likeliest ones, run to their end: what a user who asks for a fact, a list or a
+form would be given. On them the `kl` term (see `losses.kl`) is zero where the policy is the base,
+and positive elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.trees import Tree
 from personalign.records import Message
+from personalign.training.replies import base_replies
 
-__all__ = ["Neutral", "neutral_replies"]
+__all__ = ["GREEDY", "PROMPTS", "Neutral", "neutral_replies"]
+
+PROMPTS = resources.files("personalign") / "training" / "prompts" / "neutral.jsonl"
+GREEDY = Sampling(max_new_tokens=256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +33,15 @@ class Neutral:
 def neutral_replies(
     local: LocalModel,
     prompts: Sequence[Sequence[Message]],
-    seed: int = 0,
-    max_new_tokens: int = 48,
+    sampling: Sampling = GREEDY,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Neutral]:
-    """One drawn reply of the base a prompt; the same seed gives the same replies.
+    """The base's reply to each prompt.
 
-    `progress` is called with the number of replies drawn since.
+    `progress` is called with the number of replies that are ready.
     """
-    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=1.0)
-    seeds = [seed + k for k in range(len(prompts))]
-    drawn = local.generate(prompts, [None] * len(prompts), sampling, seeds, progress=progress)
-    trees = []
-    for prompt, reply in zip(prompts, drawn, strict=True):
-        if reply.text:
-            trees.append(Tree(local.chat.prompt(prompt), (reply.ids,)))
+    replies = base_replies(local, prompts, sampling, [0] * len(prompts), progress)
+    both = zip(prompts, replies, strict=True)
+    trees = [Tree(local.chat.prompt(p), (r.ids,)) for p, r in both]
     scored = local.score(trees)
     return [Neutral(t, tuple(b[0].tolist())) for t, b in zip(trees, scored, strict=True)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pydantic import Field
 
 from personalign.records import Record
 
-__all__ = ["Adjustment", "Problem"]
+__all__ = ["Adjustment", "Problem", "problems"]
 
 Adjustment = dict[str, float]
 """Setting → what it was changed to, or by which factor."""
@@ -33,3 +36,8 @@ class Problem(Record):
             f"step {self.step}: {self.problem} {self.value:.3g} (limit {self.limit:g}): "
             f"{self.meaning} — {self.remedy}{changed}"
         )
+
+
+def problems(history: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """What was found, out of a trainer's log history."""
+    return [Problem.model_validate(h) for h in history if "problem" in h]

@@ -6,18 +6,12 @@ reference model; so a corpus that grows by a line costs a line.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from personalign.errors import RunError
-from personalign.models.embedded import cache_folder
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
-from personalign.runs import content_hash
+from personalign.training.store import key, open_store
 
 __all__ = ["reference_log_probs"]
 
@@ -31,7 +25,7 @@ def reference_log_probs(
 
     `progress` is called with the number of trees that are ready.
     """
-    with _store(local) as store:
+    with open_store(local) as store:
         known = [_look_up(store, tree) for tree in trees]
         missing = [i for i, sums in enumerate(known) if sums is None]
         progress(len(trees) - len(missing))
@@ -40,7 +34,7 @@ def reference_log_probs(
             scored = local.score([trees[i] for i in part])
             for i, branches in zip(part, scored, strict=True):
                 sums = tuple(float(b.double().sum()) for b in branches)
-                keys = [_key(trees[i].prompt, b) for b in trees[i].branches]
+                keys = [key(trees[i].prompt, b) for b in trees[i].branches]
                 store.executemany(
                     "INSERT OR REPLACE INTO log_prob VALUES (?, ?)", zip(keys, sums, strict=True)
                 )
@@ -50,39 +44,12 @@ def reference_log_probs(
     return [sums for sums in known if sums is not None]
 
 
-def _key(prompt: tuple[int, ...], reply: tuple[int, ...]) -> bytes:
-    data = array("l", [len(prompt), *prompt, *reply]).tobytes()
-    return hashlib.sha256(data).digest()
-
-
 def _look_up(store: sqlite3.Connection, tree: Tree) -> tuple[float, ...] | None:
     sums = []
     for branch in tree.branches:
         query = "SELECT value FROM log_prob WHERE key = ?"
-        row = store.execute(query, (_key(tree.prompt, branch),)).fetchone()
+        row = store.execute(query, (key(tree.prompt, branch),)).fetchone()
         if row is None:
             return None
         sums.append(float(row[0]))
     return tuple(sums)
-
-
-@contextmanager
-def _store(local: LocalModel) -> Iterator[sqlite3.Connection]:
-    name = content_hash([local.identity, local.dtype, local.device.type])[:24]
-    path = cache_folder() / "reference" / f"{name}.sqlite"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=60)
-        connection.execute("CREATE TABLE IF NOT EXISTS log_prob (key BLOB PRIMARY KEY, value REAL)")
-    except (OSError, sqlite3.Error) as e:
-        raise RunError(f"cannot use {path}: {e}", _remedy(path)) from e
-    try:
-        yield connection
-    except sqlite3.Error as e:
-        raise RunError(f"cannot use {path}: {e}", _remedy(path)) from e
-    finally:
-        connection.close()
-
-
-def _remedy(path: Path) -> str:
-    return f"make room, or set PERSONALIGN_CACHE to another folder than {path.parent.parent}"

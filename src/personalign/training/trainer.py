@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from personalign.models.chat import with_system
 from personalign.models.folding import fold
 from personalign.models.local import LocalModel
 from personalign.models.trees import PackedTrees, Tree, pack
-from personalign.records import Message, PreferencePair
+from personalign.records import PreferencePair
 from personalign.training import devices, losses
 from personalign.training.checkpoints import (
     discard,
@@ -38,12 +39,12 @@ from personalign.training.checks import (
     check_trackers,
 )
 from personalign.training.config import Lora, TrainingConfig
-from personalign.training.health import Watch, problems
+from personalign.training.health import Ear
 from personalign.training.losses import OBJECTIVES, PairLogProbs
 from personalign.training.neutral import Neutral
-from personalign.training.problem import Problem
+from personalign.training.problem import Problem, problems
 from personalign.training.reference import reference_log_probs
-from personalign.training.samples import sampler
+from personalign.training.watch import Watch
 
 __all__ = ["Example", "PreferenceTrainer", "examples", "pair_trees", "train", "with_neutral"]
 
@@ -273,7 +274,7 @@ def train(
     settings: TrainingConfig,
     out: Path,
     progress: Callable[[int, int], None] = lambda step, of: None,
-    prompts: Sequence[Sequence[Message]] = (),
+    heard: Ear | None = None,
 ) -> list[dict[str, float]]:
     """Train one persona and save it into `out`; resumes from checkpoints there.
 
@@ -283,7 +284,7 @@ def train(
     Args:
         local: The base, with no adapters loaded; left as it was.
         progress: Called after each optimiser step with the step and the number of steps.
-        prompts: What the model is asked when its text is looked at (`health.samples`).
+        heard: What listens to the model now and then; it was made from the same base.
 
     Returns:
         What was logged at each optimiser step: loss, rewards, log-probs, learning rate.
@@ -313,8 +314,9 @@ def train(
             train_dataset=list(data),
             callbacks=[_Progress(progress)],
         )
-        samples = sampler(local, model, prompts, settings.health, settings.seed)
-        watch = Watch(settings, trainer.change, trainer.note, samples)
+        trained = LocalModel(model, local.tokenizer, local.identity, thinking=local.thinking)
+        listening = partial(listen, heard, trained) if heard else None
+        watch = Watch(settings, trainer.change, trainer.note, listening)
         trainer.add_callback(watch)
         trainer.remove_callback(_default_printer())
         with devices.main_first():
@@ -335,6 +337,16 @@ def train(
             local.model = model.unload()
             local.model.eval().requires_grad_(False)
     return [h for h in trainer.state.log_history if "loss" in h]
+
+
+def listen(heard: Ear, trained: LocalModel) -> dict[str, float]:
+    """How what is trained speaks now, beside its base."""
+    was_training = trained.model.training
+    trained.model.eval()
+    try:
+        return heard.hear(trained).beside(heard.base)
+    finally:
+        trained.model.train(was_training)
 
 
 def _check_stopped(found: Problem | None, work: Path) -> None:
