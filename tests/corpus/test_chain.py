@@ -61,7 +61,7 @@ def verify(base: str, persona: Path, made: Path, out: Path) -> Any:
                 "personas": [str(persona)],
                 "conditions": ["base", "adapter"],
                 "pairs": {"Quiet": files},
-                "training": {"epochs": 1, "batch_size": 4},
+                "training": {"epochs": 1, "batch_size": 4, "health": {"samples": 0}},
                 "measures": {"scenes": 2, "asks": 1},
             }
         ),

@@ -49,6 +49,7 @@ SMALL: dict[str, Any] = {
         "micro_batch": 2,
         "learning_rate": 5e-3,
         "checkpoint_steps": 1,
+        "health": {"samples": 2, "sample_tokens": 8},
     },
     "measures": {"scenes": 3, "asks": 1, "social_items": 4, "replies": 1, "max_new_tokens": 4},
 }

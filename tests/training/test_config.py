@@ -90,3 +90,8 @@ def test_a_batch_that_cannot_be_shared_out(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_default_adapter_needs_no_lora_section_for_full() -> None:
     assert TrainingConfig(method="full").lora == Lora()
+
+
+def test_a_margin_over_the_base_needs_one() -> None:
+    with pytest.raises(ValidationError, match="target_margin is a margin over the base"):
+        TrainingConfig(objective="orpo", target_margin=0.5)

@@ -14,7 +14,7 @@ from personalign.errors import TrainingError
 from personalign.models.local import LocalModel
 from personalign.records import Message, PreferencePair
 from personalign.training.checkpoints import COMPLETE, last_complete
-from personalign.training.config import Lora, TrainingConfig
+from personalign.training.config import Health, Lora, TrainingConfig
 from personalign.training.trainer import Example, examples, train, with_lora
 
 SETTINGS = TrainingConfig(
@@ -269,3 +269,17 @@ def test_objectives_without_a_base_compute_no_reference(
     history = train(tiny, made, s, tmp_path)
     assert all(h["loss"] == h["loss"] for h in history)
     assert "logps/chosen_shift" not in history[0]
+
+
+def test_training_ends_once_the_margin_has_what_it_needs(
+    tiny: LocalModel, data: list[Example], tmp_path: Path
+) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 6, "health": Health(patience=2)})
+    whole = train(tiny, data, settings, tmp_path / "whole")
+    margins = [h["margins/token"] for h in whole]
+    target = sum(margins[5:7]) / 2
+    enough = settings.model_copy(update={"target_margin": target})
+    ended = train(tiny, data, enough, tmp_path / "ended")
+    first = next(k for k in range(1, 18) if sum(margins[k - 1 : k + 1]) / 2 >= target)
+    assert [h["loss"] for h in ended] == [h["loss"] for h in whole[: first + 1]]
+    assert len(ended) < len(whole) == 18

@@ -22,6 +22,9 @@ OPTIONS: dict[str, dict[str, float]] = {
 """What each objective uses, with the value it has where none is given (see `losses.py`)."""
 
 
+WITHOUT_BASE = ("simpo", "orpo")  # objectives that the base has no part in
+
+
 class Lora(Record):
     """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), through PEFT."""
 
@@ -58,7 +61,7 @@ class Health(Record):
     """Share of repeated word triples in replies beyond the base's."""
     min_distinct: float = Field(0.7, ge=0, lt=1)
     """Different word pairs in the openings of replies, as a share of the base's."""
-    min_length: float = Field(0.5, ge=0, lt=1)
+    min_length: float = Field(0.4, ge=0, lt=1)
     """Length of replies, as a share of the base's."""
     max_unended: float = Field(0.25, gt=0, le=1)
     """Share of replies that no longer end by themselves."""
@@ -90,6 +93,9 @@ class TrainingConfig(Record):
     """Weight of the divergence from the base on neutral prompts, in nats a token."""
     epochs: int = Field(2, ge=1)
     """Passes over the pairs."""
+    target_margin: float | None = Field(None, gt=0)
+    """Training ends once the pairs are told apart by so much more than by the base, in nats a
+    token, mean of `health.patience` steps; never before `epochs` where empty."""
     learning_rate: float = Field(2e-4, gt=0)
     """Peak learning rate of AdamW."""
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
@@ -134,6 +140,11 @@ class TrainingConfig(Record):
                     f"{name} is not used by objective {self.objective!r}: remove it, "
                     f"or take {users}"
                 )
+        if self.target_margin is not None and self.objective in WITHOUT_BASE:
+            raise ValueError(
+                f"target_margin is a margin over the base, which {self.objective!r} has no use "
+                "for: remove it, or take dpo"
+            )
         if self.method == "full" and self.lora != Lora():
             raise ValueError("method 'full' trains no adapter: remove lora, or take method lora")
         if self.batch_size % min(self.micro_batch, self.batch_size):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import asdict, astuple, fields
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -85,7 +86,7 @@ def base_replies(
             replies = local.generate(asked, [None] * len(part), sampling, drawn, TOGETHER)
             for i, reply in zip(part, replies, strict=True):
                 known[i] = reply
-                row = (keys[i], json.dumps(astuple(reply)))
+                row = (keys[i], json.dumps(asdict(reply)))
                 store.execute("INSERT OR REPLACE INTO reply VALUES (?, ?)", row)
             store.commit()
             progress(len(part))
@@ -93,7 +94,7 @@ def base_replies(
 
 
 def _key(local: LocalModel, prompt: Sequence[Message], sampling: Sampling, seed: int) -> bytes:
-    how = json.dumps([astuple(sampling), seed]).encode()
+    how = json.dumps([astuple(sampling), seed, [f.name for f in fields(Generation)]]).encode()
     return key(local.chat.prompt(prompt), how)
 
 
@@ -101,5 +102,5 @@ def _look_up(store: sqlite3.Connection, place: bytes) -> Generation | None:
     row = store.execute("SELECT value FROM reply WHERE key = ?", (place,)).fetchone()
     if row is None:
         return None
-    *plain, ids = json.loads(row[0])
-    return Generation(*plain, tuple(ids))
+    kept: dict[str, Any] = json.loads(row[0])
+    return Generation(**kept | {"ids": tuple(kept["ids"])})

@@ -191,6 +191,7 @@ class PreferenceTrainer(Trainer):
         }
         if OBJECTIVES[self.settings.objective].refers:
             seen["logps/chosen_shift"] = (pairs.ratios / pairs.lengths)[:, CHOSEN]
+            seen["margins/token"] = losses.average_margin(pairs)
         for name, values in seen.items():
             self.note(name, values.mean(), len(values))
 

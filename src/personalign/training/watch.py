@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -109,6 +109,15 @@ class Watch(TrainerCallback):
             if health.on_problem == "stop":
                 self.stopped_by = problem
                 control.should_training_stop = control.should_save = True
+
+        if self._reached(logs):
+            control.should_training_stop = True
+
+    def _reached(self, logs: Sequence[Mapping[str, float]]) -> bool:
+        """Has the margin what it needs?"""
+        target, count = self.settings.target_margin, self.settings.health.patience
+        margins = [log["margins/token"] for log in logs if "margins/token" in log][-count:]
+        return target is not None and len(margins) == count and sum(margins) / count >= target
 
     def _said(self, check: Check, state: Any, patience: int) -> bool:
         """Was it said so lately that what was changed cannot have helped yet?"""
