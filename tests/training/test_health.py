@@ -264,3 +264,21 @@ def test_alike_openings_have_few_distinct_pairs() -> None:
 
 def test_nothing_asked_no_look(tiny: LocalModel, asked: list[tuple[Message, ...]]) -> None:
     assert ear(tiny, asked, Health(samples=0)) is None
+
+
+HEARD = {
+    "INFP, beta 0.1 at 1e-3": ("replies cut short", (0.10, 0.80, 0.42, 2.90, -0.12, 1.44)),
+    "ESTJ, beta 0.1 at 1e-3": ("replies do not end", (1.24, 1.00, -0.29, -2.90, -4.20, 0.70)),
+    "INFP, beta 0.3, nll 2, kl 1": (None, (0.56, 0.96, 0.52, 1.42, 1.02, 0.37)),
+    "ESTJ, beta 0.3, nll 2, kl 1": (None, (0.58, 0.94, 0.46, 1.65, 1.17, 0.31)),
+}
+"""What was heard after four trainings of the embedded model on 96 situations, 24 prompts each."""
+
+
+@pytest.mark.parametrize("name", HEARD)
+def test_the_limits_part_broken_trainings_from_good_ones(name: str) -> None:
+    problem, values = HEARD[name]
+    keys = ("length", "distinct", "ended", "end_inside", "end_at_end", "base_loss")
+    log = {f"speech/{k}": v for k, v in zip(keys, values, strict=True)}
+    found = [c.name for c in CHECKS if c.look([log], 1, Health())]
+    assert problem in found if problem else not found
