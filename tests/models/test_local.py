@@ -183,7 +183,7 @@ def test_bases_that_do_not_exist(tmp_path: Path) -> None:
         LocalModel.load("nobody/nothing")
     with pytest.raises(ModelError, match="no safetensors weights"):
         LocalModel.load(str(tmp_path))
-    with pytest.raises(InputError, match="did you mean 'float32'"):
+    with pytest.raises(InputError, match="did you mean 'float16' or 'float32'"):
         LocalModel.load("embedded", dtype="float31")
 
 

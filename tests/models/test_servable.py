@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    AttentionInterface,
     AutoConfig,
     AutoModelForCausalLM,
     BloomConfig,
@@ -52,6 +53,11 @@ def test_an_attention_that_ignores_the_layout_is_found(
     embedded: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_apart(embedded.model)
-    monkeypatch.setattr(attention, "register", lambda: "sdpa")
+
+    def plain(module: Any, query: Any, key: Any, value: Any, mask: Any, **given: Any) -> Any:
+        return attention.tree_attention(module, query, key, value, None)
+
+    monkeypatch.setattr(attention, "install", lambda model: None)
+    monkeypatch.setitem(AttentionInterface._global_mapping, attention.NAME, plain)
     with pytest.raises(ModelError, match=r"branches of a prompt tree see one another: [\d.]+ nats"):
         check_apart(embedded.model)

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from personalign.errors import ModelError
+from personalign.models import attention
 from personalign.models.head import token_log_probs
 from personalign.models.local import LocalModel
 from personalign.models.trees import (
@@ -91,6 +92,47 @@ def test_gradients_equal_autograd_through_full_logits(layout: Any) -> None:
     assert any("lm_head" in name for name in gradients[0])
     for name, expected in gradients[1].items():
         torch.testing.assert_close(gradients[0][name], expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_layers_computed_again_in_the_backward_pass_see_the_layout(reentrant: bool) -> None:
+    packed = pack([Tree(tuple(range(40, 60)) + t.prompt, t.branches) for t in forest(2, (2, 4))])
+    gradients = []
+    for again in (False, True):
+        model = make(LlamaConfig(**SMALL)).train()
+        if again:
+            how = {"use_reentrant": reentrant}
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
+            model.enable_input_require_grads()
+        log_probs(model, packed).sum().backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters()})
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, atol=1e-6, rtol=1e-5)
+
+
+def test_without_a_tree_the_model_attends_as_before() -> None:
+    model = make(MistralConfig(**SMALL, sliding_window=8))
+    ids, mask = torch.arange(3, 27).view(2, 12), torch.ones(2, 12, dtype=torch.long)
+    mask[0, :5] = 0
+    with torch.no_grad():
+        before = model(ids, attention_mask=mask).logits
+        log_probs(model, pack([Tree((3, 4), ((1, 2),))]))
+        assert torch.equal(model(ids, attention_mask=mask).logits, before)
+    assert attention.NAME not in str(model.config.to_dict())
+
+
+def test_layers_that_drop_the_layout_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(LlamaConfig(**SMALL))
+    layer = model.model.layers[0].self_attn
+    inner = layer.forward
+
+    def forgetful(*args: Any, **given: Any) -> Any:
+        given.pop("tree_layout")
+        return inner(*args, **given)
+
+    monkeypatch.setattr(layer, "forward", forgetful)
+    with pytest.raises(ModelError, match="LlamaAttention does not pass keyword arguments on"):
+        log_probs(model, pack(forest(1, (2, 3))))
 
 
 @pytest.mark.parametrize("layout", [pack, pack_rows])

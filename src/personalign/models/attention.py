@@ -1,11 +1,14 @@
 """Attention over a packed prompt tree, without paying for the blocks that the mask would hide.
 
-Registered with transformers under the name `prompt_tree`. All tokens of all trees lie in one
-flat row without padding; only here are they gathered into *segments* (the trunk, a prompt, or one
-branch), each of which attends to its own tokens and to what it hangs on. The cost is B·T·(P + T)
-instead of the (P + B·T)² of a dense block mask. What all trees begin with, such as a persona's
-system prompt, is the trunk, once in the row, or a key-value cache: `prefix` keys that every
-segment sees.
+Registered with transformers under the name `prompt_tree` and installed in a model once: where no
+tree is laid out it is transformers' own `sdpa`. The layout comes with each layer's call, so that a
+layer that is computed again in the backward pass (gradient checkpointing) sees it too.
+
+All tokens of all trees lie in one flat row without padding; only here are they gathered into
+*segments* (the trunk, a prompt, or one branch), each of which attends to its own tokens and to
+what it hangs on. The cost is B·T·(P + T) instead of the (P + B·T)² of a dense block mask. What all
+trees begin with, such as a persona's system prompt, is the trunk, once in the row, or a key-value
+cache: `prefix` keys that every segment sees.
 
 Shape legend: S segments, T padded segment length, P padded length of what a segment hangs on
 (cached prefix, trunk and prompt), K = P + T keys, N tokens in the row, H query heads, G key/value
@@ -24,7 +27,7 @@ from torch.nn import functional
 
 from personalign.errors import ModelError
 
-__all__ = ["NAME", "TreeLayout", "register"]
+__all__ = ["NAME", "TreeLayout", "install", "laid_out"]
 
 NAME = "prompt_tree"
 
@@ -121,11 +124,12 @@ def tree_attention(
     [1, N, H, D] out.
     """
     if tree_layout is None:
-        name = type(module).__name__
-        raise ModelError(
-            f"{name} does not pass keyword arguments on to its attention",
-            "load the model with attn_implementation='sdpa' and score it with dense rows",
-        )
+        if attention_mask is not None and not attention_mask.numel():
+            raise ModelError(
+                f"{type(module).__name__} does not pass keyword arguments on to its attention",
+                "take a base whose layers do, such as Llama, Qwen, Mistral, Gemma or SmolLM",
+            )
+        return _sdpa(module, query, key, value, attention_mask, dropout, scaling, **other)
     q, k, v = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
     rows = [_attend(q, k, v, part, scaling, dropout) for part in tree_layout.kinds]
     return torch.cat(rows).index_select(0, tree_layout.restore)[None], None
@@ -155,9 +159,27 @@ def _attend(
     return flat
 
 
-def register() -> str:
-    """Make transformers know the attention; safe to call again. Returns its name."""
-    from transformers import AttentionInterface
+def _sdpa(*args: Any, **kwargs: Any) -> tuple[Tensor, None]:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    result: tuple[Tensor, None] = sdpa_attention_forward(*args, **kwargs)
+    return result
+
+
+def install(model: Any) -> None:
+    """Let a causal model of transformers attend by `tree_attention`; safe to call again."""
+    from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(NAME, tree_attention)
-    return NAME
+    AttentionMaskInterface.register(NAME, AttentionMaskInterface()["sdpa"])
+    model.config.get_text_config()._attn_implementation = NAME
+
+
+def laid_out(layout: TreeLayout) -> dict[str, Any]:
+    """What a decoder's forward pass is given for its attention to see a tree's layout.
+
+    The mask has no elements: transformers makes none of its own then, and an attention that the
+    layout does not reach has none to go by and fails.
+    """
+    empty = torch.empty(1, 1, 1, 0, dtype=torch.bool, device=layout.restore.device)
+    return {"attention_mask": empty, "tree_layout": layout}

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, takewhile
 from typing import Any
@@ -121,7 +120,7 @@ def pack(trees: Sequence[Tree], prefix: int = 0) -> PackedTrees:
 
 
 def pack_rows(trees: Sequence[Tree]) -> PackedTrees:
-    """Lay trees out in rows of one fixed length, for a block mask (dense or FlexAttention).
+    """Lay trees out in rows of one fixed length, for a dense block mask.
 
     First fit by decreasing size; the length is from a short list, so that few kernels are built.
     """
@@ -208,32 +207,24 @@ def log_probs(model: Any, packed: PackedTrees, cache: Any = None) -> Tensor:
     """
     model = _base(model)
     _check_window(model, packed)
-    with _tree_attention(model, packed) as how:
-        states = model.get_decoder()(
-            input_ids=packed.input_ids,
-            position_ids=packed.positions,
-            cache=cache,
-            use_cache=cache is not None,
-            **how,
-        ).last_hidden_state
+    attention.install(model)
+    states = model.get_decoder()(
+        input_ids=packed.input_ids,
+        position_ids=packed.positions,
+        cache=cache,
+        use_cache=cache is not None,
+        **_kept_apart(model, packed),
+    ).last_hidden_state
     sources, row = packed.source.unique(return_inverse=True)
     picked = states.flatten(0, 1).index_select(0, sources)
     return through_head(model.get_output_embeddings(), picked, row, packed.target)
 
 
-@contextmanager
-def _tree_attention(model: Any, packed: PackedTrees) -> Iterator[dict[str, Any]]:
+def _kept_apart(model: Any, packed: PackedTrees) -> dict[str, Any]:
     """The keyword arguments that keep branches apart, for the way the trees were laid out."""
     if packed.layout is None:
-        yield {"attention_mask": _block_mask(model, packed)}
-        return
-    config = model.config.get_text_config()
-    before = config._attn_implementation
-    config._attn_implementation = attention.register()
-    try:
-        yield {"attention_mask": None, "tree_layout": packed.layout}
-    finally:
-        config._attn_implementation = before
+        return {"attention_mask": _block_mask(model, packed)}
+    return attention.laid_out(packed.layout)
 
 
 def _check_window(model: Any, packed: PackedTrees) -> None:
@@ -248,24 +239,9 @@ def _check_window(model: Any, packed: PackedTrees) -> None:
 
 
 def _block_mask(model: Any, packed: PackedTrees) -> Any:
-    if model.config.get_text_config()._attn_implementation == "flex_attention":
-        return _flex_mask(packed)
     visible = packed.visible()[:, None]
     mask = torch.zeros(visible.shape, dtype=model.dtype, device=visible.device)
     return mask.masked_fill_(~visible, torch.finfo(model.dtype).min)
-
-
-def _flex_mask(packed: PackedTrees) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
-
-    tree, branch = packed.tree, packed.branch
-
-    def visible(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
-        own = (branch[b, kv] == 0) | (branch[b, kv] == branch[b, q])
-        return (q >= kv) & (tree[b, q] == tree[b, kv]) & own
-
-    rows, length = packed.input_ids.shape
-    return create_block_mask(visible, rows, None, length, length, device=tree.device)
 
 
 def batched(trees: Sequence[Tree], max_tokens: int = 2048) -> Iterator[list[int]]:
