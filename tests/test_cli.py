@@ -8,38 +8,35 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from safetensors.torch import save_file
 from transformers import GenerationConfig
+from typer.testing import CliRunner
 
+from personalign.cli import app
 from personalign.models.judges.calibration import measured
 from personalign.models.judges.labelled import Labelled
 from personalign.models.judges.verdict import Verdict
 from personalign.models.local import LocalModel
 
 CODE = "from personalign.cli import main; main()"
-COMMANDS = [
-    ["study", "run"],
-    ["study", "plan"],
-    ["quickstart"],
-    ["train"],
-    ["verify"],
-    ["evaluate"],
-    ["report"],
-    ["corpus", "trait"],
-    ["adapters", "list"],
-    ["adapters", "show"],
-    ["adapters", "merge"],
-    ["adapters", "compose"],
-    ["adapters", "push"],
-    ["personas", "list"],
-    ["personas", "show"],
-    ["personas", "new"],
-    ["doctor"],
-]
+
+
+def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command that can be called, by the words that call it."""
+    for name, found in group.commands.items():
+        if hasattr(found, "commands"):
+            yield from commands(found, (*before, name))
+        else:
+            yield (*before, name)
+
+
+COMMANDS = list(commands(typer.main.get_command(app)))
 
 
 def cli(*args: str) -> subprocess.CompletedProcess[str]:
@@ -59,11 +56,7 @@ def test_help_needs_no_heavy_import() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help_says_what_is_read_and_written_with_an_example(command: list[str]) -> None:
-    from typer.testing import CliRunner
-
-    from personalign.cli import app
-
+def test_help_says_what_is_read_and_written_with_an_example(command: tuple[str, ...]) -> None:
     said = CliRunner().invoke(app, [*command, "--help"]).output
     assert "Reads" in said
     assert "writes" in said

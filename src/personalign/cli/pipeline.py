@@ -83,7 +83,7 @@ def profile(
     """Note a persona's features and characters, each with the page it came from.
 
     Reads crawled pages and asks a model about each; without --pages, reads the persona's own file
-    and asks nobody. Writes profile.yaml in --out, to be looked through and edited.
+    and asks nobody; writes profile.yaml in --out, to be looked through and edited.
 
     Example: personalign corpus profile INFP --pages pages --model openai/gpt-4o-mini --out infp
     """
