@@ -15,8 +15,10 @@ from personalign import personas
 from personalign.errors import TrainingError
 from personalign.models.local import LocalModel
 from personalign.records import Arm
+from personalign.runs import content_hash
 from personalign.study import Study, StudyConfig
-from personalign.study.training import persona_prompt, training_prompt
+from personalign.study import training as room
+from personalign.study.training import persona_pairs, persona_prompt, training_prompt
 from personalign.training.card import read_card
 from personalign.training.config import TrainingConfig
 
@@ -99,6 +101,23 @@ def test_a_full_fine_tuning_with_neutral_prompts_is_measured_as_itself(
     assert not made.name.startswith(whole.base_identity)
     assert base.name.startswith(whole.base_identity)
     whole.measure([Arm()], whole.measures)
+
+
+def test_a_tenth_is_heard_and_does_not_train(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Any]()
+    monkeypatch.setattr(room, "ear", lambda local, prompts, *rest: asked.extend(prompts))
+    whole = study(tiny_base, tmp_path / "run")
+    config = StudyConfig.model_validate(whole.config.model_dump() | {"build_scenes": 20})
+    larger = Study(config, tmp_path / "larger")
+    larger.begin()
+    larger.train("INFP")
+    made = persona_pairs(larger, larger.personas["INFP"])
+    card = read_card(tmp_path / "larger" / "adapters" / "INFP")
+    assert [p.prompt for p in (made[9], made[19])] == asked
+    assert card.pairs == 18
+    assert card.pairs_hash == content_hash([*made[:9], *made[10:19]])
 
 
 def test_what_several_personas_share_is_scored_once(

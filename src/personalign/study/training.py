@@ -91,6 +91,14 @@ def trainee(study: Study, made: Sequence[PreferencePair]) -> LocalModel:
     return local
 
 
+def hold_out(
+    made: Sequence[PreferencePair],
+) -> tuple[list[PreferencePair], list[PreferencePair]]:
+    """Pairs that train, and every tenth, on whose prompts the model is heard while it trains."""
+    held = list(made[9::10])
+    return [pair for number, pair in enumerate(made, start=1) if number % 10], held
+
+
 def train_persona(
     study: Study, persona: Persona, made: Sequence[PreferencePair], out: Path
 ) -> None:
@@ -98,13 +106,15 @@ def train_persona(
     settings = study.config.training
     system = training_prompt(persona, settings)
     local = trainee(study, made)
-    tick = study.announce(f"reference {persona.name}", len(made))
+    taught, held_out = hold_out(made)
+    tick = study.announce(f"reference {persona.name}", len(taught))
     with devices.main_first():
-        data = trainer.examples(local, made, system, tick, settings.objective)
+        data = trainer.examples(local, taught, system, tick, settings.objective)
     if settings.kl:
         data = trainer.with_neutral(data, _neutral(study, local, len(data)))
-    held_out = [with_system(p.prompt, system) for p in made]
-    heard = ear(local, held_out, settings.health, settings.seed)
+    prompts = [with_system(p.prompt, system) for p in held_out]
+    tick = study.announce("replies of the base to be heard beside", 2 * settings.health.samples)
+    heard = ear(local, prompts, settings.health, settings.seed, tick)
     progress = _steps(study, f"train {persona.name}")
     trainer.train(local, data, settings, out, progress, heard)
     if not devices.is_main():
@@ -117,7 +127,7 @@ def train_persona(
         base_identity=study.base_identity,
         system=system,
         settings=settings,
-        pairs=made,
+        pairs=taught,
         processes=devices.processes(),
         code=__version__,
     )

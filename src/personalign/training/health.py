@@ -136,7 +136,11 @@ class Ear:
 
 
 def ear(
-    local: LocalModel, held_out: Sequence[Sequence[Message]], health: Health, seed: int = 0
+    local: LocalModel,
+    held_out: Sequence[Sequence[Message]],
+    health: Health,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Ear | None:
     """What listens to a model under training; None where nothing is asked, or where the weights
     are shared out among processes: replies are drawn layer by layer, past the wrapper that brings
@@ -146,6 +150,7 @@ def ear(
         local: The base without adapters. What it says is drawn once and kept.
         held_out: Prompts of the persona's kind that do not train it; with ours, in turn, they
             make `health.samples` prompts.
+        progress: Called with the number of the base's replies that are ready, two a prompt.
     """
     ours = read_prompts(PROMPTS)
     both = [*zip(held_out, ours, strict=False)]
@@ -156,7 +161,7 @@ def ear(
     seeds = tuple(seed + k for k in range(len(prompts)))
     limit = health.sample_tokens
     ways = (Sampling(max_new_tokens=limit), Sampling(max_new_tokens=limit, temperature=1.0))
-    greedy, drawn = (base_replies(local, prompts, way, seeds) for way in ways)
+    greedy, drawn = (base_replies(local, prompts, way, seeds, progress) for way in ways)
     known = {tuple(p) for p in held_out}
     said = tuple(
         _said(local, p, r)
