@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from personalign.errors import InputError, TrainingError
@@ -12,7 +13,7 @@ from personalign.training import devices
 from personalign.training.checks import check_trackers
 from personalign.training.config import OPTIONS, Lora, TrainingConfig
 from personalign.training.loading import check_settings
-from personalign.training.losses import OBJECTIVES
+from personalign.training.losses import OBJECTIVES, PairLogProbs
 
 
 def test_every_loss_has_its_options() -> None:
@@ -24,6 +25,17 @@ def test_options_are_filled_in_and_survive_a_file(objective: str) -> None:
     settings = TrainingConfig.model_validate({"objective": objective})
     assert settings.options() == OPTIONS[objective]
     assert TrainingConfig.model_validate(settings.model_dump(mode="json")) == settings
+
+
+def test_ipo_aims_at_a_margin_that_healthy_personas_reach() -> None:
+    beta = OPTIONS["ipo"]["beta"]
+    for margin, least in ((1.0, True), (5.0, False)):  # nats a token, on replies of any length
+        pairs = PairLogProbs(
+            torch.tensor([[-40.0, -40.0 - 50 * margin]]),
+            torch.tensor([[-40.0, -40.0]]),
+            torch.tensor([[50, 50]]),
+        )
+        assert (OBJECTIVES["ipo"].loss(pairs, beta=beta).item() < 1e-6) == least
 
 
 def test_given_options_are_kept() -> None:

@@ -13,7 +13,7 @@ __all__ = ["Health", "Lora", "TrainingConfig"]
 OPTIONS: dict[str, dict[str, float]] = {
     "dpo": {"beta": 0.1},
     "robust_dpo": {"beta": 0.1, "label_smoothing": 0.1},
-    "ipo": {"beta": 0.1},
+    "ipo": {"beta": 0.5},
     "hinge": {"beta": 0.1},
     "apo_zero": {"beta": 0.1},
     "simpo": {"beta": 2.0, "gamma": 1.0},
@@ -82,7 +82,7 @@ class TrainingConfig(Record):
     """The loss; see `training/losses.py`."""
     beta: float = Field(0.1, gt=0)
     """How strongly the loss reacts to the margin; high holds the policy to the base (DPO, IPO).
-    Default 0.1, for simpo 2.0."""
+    Default 0.1, for simpo 2.0, for ipo 0.5, which aims at a margin of 1 / 2β = 1 nat a token."""
     label_smoothing: float | None = Field(None, ge=0, lt=0.5)
     """Share of preferences thought to be flipped; robust_dpo only, 0.1 there."""
     gamma: float | None = Field(None, ge=0)

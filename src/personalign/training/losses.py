@@ -128,8 +128,10 @@ def robust_dpo(pairs: PairLogProbs, beta: float, label_smoothing: float) -> Tens
 def ipo(pairs: PairLogProbs, beta: float) -> Tensor:
     """Identity preference optimisation: (average margin − 1 / 2β)².
 
-    Azar et al. 2023, arXiv 2310.12036, equation 17, its τ being `beta`; log-ratios are divided
-    by the replies' lengths, as TRL reports its authors to have done.
+    Azar et al. 2023, arXiv 2310.12036, section 5.2, equation 17, its τ being `beta`; log-ratios
+    are divided by the replies' lengths, as TRL reports its authors to have done. So 1 / 2β is a
+    margin in nats a token: 1 by the default of 0.5, where 0.1 would ask for 5, which is what the
+    whole reply is asked for where nothing is divided.
     """
     return (average_margin(pairs) - 1 / (2 * beta)).square()
 
