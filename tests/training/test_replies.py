@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from personalign.corpus import scenes
-from personalign.errors import TrainingError
+from personalign.errors import CorpusError
 from personalign.models.local import LocalModel, Sampling
 from personalign.records import Message
 from personalign.training import health, neutral
@@ -39,15 +39,15 @@ def test_what_holds_to_the_base_is_not_what_is_looked_at_or_measured() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"kind": "fact"}', "line 2: Field required"),
-        ('{"kind": "fact", "turns": ["a", "b"]}', "line 2: 2 turns"),
-        ("Name a colour.", "line 2: Invalid JSON"),
+        ('{"kind": "fact"}', "2: turns: Field required"),
+        ('{"kind": "fact", "turns": ["a", "b"]}', "2: turns: 2 turns"),
+        ("Name a colour.", r":2"),
     ],
 )
 def test_a_line_that_is_no_prompt_is_named(tmp_path: Path, line: str, said: str) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text('{"kind": "fact", "turns": ["Name a colour."]}\n' + line + "\n")
-    with pytest.raises(TrainingError, match=said):
+    with pytest.raises(CorpusError, match=said):
         read_prompts(file)
 
 

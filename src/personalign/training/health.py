@@ -13,8 +13,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 
 from torch import Tensor
 
@@ -28,7 +28,7 @@ from personalign.training.replies import base_replies, read_prompts
 
 __all__ = ["CHECKS", "Check", "Ear", "Speech", "distinct_pairs", "ear", "repetition"]
 
-PROMPTS = resources.files("personalign") / "training" / "prompts" / "health.jsonl"
+PROMPTS = Path(__file__).parent / "prompts" / "health.jsonl"
 OPENING = 25  # words of each reply that `distinct_pairs` looks at, whatever its length
 INNER = 4  # sentences of a reply after which an end of turn is looked for
 INSIDE = re.compile(r"(?<=[.!?])\s+(?=\S)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
 from personalign.models.local import LocalModel, Sampling
 from personalign.models.trees import Tree
@@ -18,7 +18,7 @@ from personalign.training.replies import base_replies
 
 __all__ = ["GREEDY", "PROMPTS", "Neutral", "neutral_replies"]
 
-PROMPTS = resources.files("personalign") / "training" / "prompts" / "neutral.jsonl"
+PROMPTS = Path(__file__).parent / "prompts" / "neutral.jsonl"
 GREEDY = Sampling(max_new_tokens=256)
 
 

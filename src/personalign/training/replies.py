@@ -6,13 +6,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, fields
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import model_validator
 
-from personalign.errors import TrainingError
+from personalign.files import read_records, wrong
 from personalign.models.local import Generation, LocalModel, Sampling
 from personalign.records import Message, Record
 from personalign.training.store import key, open_store
@@ -28,40 +27,26 @@ class Asked(Record):
     kind: str
     turns: tuple[str, ...]
 
+    @model_validator(mode="after")
+    def _ends_with_the_user(self) -> Asked:
+        if len(self.turns) % 2 == 0:
+            what = f"{len(self.turns)} turns, where the user is to speak first and last"
+            raise wrong(("turns",), what)
+        return self
+
     def messages(self) -> tuple[Message, ...]:
         """The prompt as messages."""
         roles = ("user", "assistant")
         return tuple(Message(role=roles[n % 2], content=t) for n, t in enumerate(self.turns))
 
 
-def read_prompts(path: Path | Traversable) -> list[tuple[Message, ...]]:
-    """Prompts from a file with an object a line: `{"kind": "fact", "turns": ["…"]}`.
+def read_prompts(path: Path) -> list[tuple[Message, ...]]:
+    """Prompts from a file of rows such as `{"kind": "fact", "turns": ["…"]}`.
 
     Raises:
-        TrainingError: naming the line that is no prompt.
+        CorpusError: naming the row that is no prompt.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as e:
-        raise TrainingError(f"cannot read prompts from {path}: {e}", "check the file") from e
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            asked = Asked.model_validate_json(line)
-        except ValidationError as e:
-            raise TrainingError(
-                f"{path}, line {number}: {e.errors()[0]['msg']}",
-                'write {"kind": "fact", "turns": ["a question"]} on each line',
-            ) from e
-        if len(asked.turns) % 2 == 0:
-            raise TrainingError(
-                f"{path}, line {number}: {len(asked.turns)} turns, the last is not the user's",
-                "begin and end with what the user says",
-            )
-        found.append(asked.messages())
-    return found
+    return [asked.messages() for asked in read_records(path, Asked)]
 
 
 def base_replies(
