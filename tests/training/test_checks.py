@@ -87,6 +87,8 @@ def test_memory_is_estimated_from_the_files(tiny_base: Path, tiny: LocalModel) -
     count = sum(p.numel() for p in tiny.model.parameters())
     assert need.weights == 4 * count
     assert need.trained == 16 * count
+    halved = TrainingConfig(method="full", weight_dtype="bfloat16")
+    assert estimate(tiny_base, "float32", halved, tokens=100).trained == 8 * count
     assert (
         estimate(tiny_base, "float32", TrainingConfig(method="full"), 100, 8).trained
         == (4 + 12 / 8) * count

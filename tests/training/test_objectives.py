@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from personalign.errors import TrainingError
 from personalign.models.local import LocalModel, Sampling
@@ -104,3 +105,16 @@ def test_full_fine_tuning_is_a_model_of_its_own(
     saved = LocalModel.load(str(tmp_path), "float32", "cpu")
     assert (saved.score([data[0].tree])[0][0] - tiny.score([data[0].tree])[0][0]).abs().max() > 0.01
     assert not (tmp_path / "training_args.bin").exists()
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_trained_weights_have_the_numbers_that_were_set(
+    tiny: LocalModel, data: list[Example], tmp_path: Path, method: str
+) -> None:
+    for number in ("float32", "bfloat16"):
+        out = tmp_path / number
+        few = settings(method=method, weight_dtype=number, learning_rate=1e-2)
+        history = train(tiny, data[:4], few, out)
+        (file,) = out.glob("*.safetensors")
+        assert {str(w.dtype) for w in load_file(file).values()} == {f"torch.{number}"}
+        assert history[-1]["loss"] < history[0]["loss"]

@@ -82,7 +82,8 @@ class _FoldedForward:
         if len(active) != 1 or active[0] in layer.lora_variant or layer.lora_bias.get(active[0]):
             return None
         drops = layer.training and not isinstance(layer.lora_dropout[active[0]], nn.Identity)
-        return None if drops or x.dtype != torch.float32 else active[0]
+        exact = x.dtype == layer.lora_A[active[0]].weight.dtype == torch.float32
+        return active[0] if exact and not drops else None
 
     def _folded(self, a: Tensor, b: Tensor, scaling: float) -> Tensor:
         if self.weight is None or not self._is_current(a, b, scaling):

@@ -104,6 +104,9 @@ class TrainingConfig(Record):
     """Share of the steps over which the learning rate rises."""
     weight_decay: float = Field(0.0, ge=0)
     """AdamW's weight decay."""
+    weight_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Numbers of the trained weights, their gradients and moments; bfloat16 halves their memory and
+    rounds away updates below 1/256 of a weight."""
     max_grad_norm: float = Field(1.0, ge=0)
     """The gradient of a step is scaled down to this norm; 0 clips none."""
     batch_size: int = Field(16, ge=1)

@@ -175,7 +175,7 @@ class PreferenceTrainer(Trainer):
         return loss * (self.current_gradient_accumulation_steps * count / 2 / self.step_pairs)
 
     def _log_probs(self, model: Any, packed: PackedTrees) -> Tensor:
-        half = self.number in (torch.bfloat16, torch.float16)
+        half = self.number == torch.bfloat16
         with torch.autocast(self.args.device.type, dtype=self.number, enabled=half):
             result: Tensor = model(packed=packed)  # see `devices.trees_through_forward`
         return result.float()
@@ -261,12 +261,14 @@ def with_lora(model: Any, lora: Lora, seed: int) -> Any:
 
 
 def policy(local: LocalModel, settings: TrainingConfig) -> Any:
-    """What is trained: the base under an adapter, or a float32 copy of the base."""
-    if settings.method != "full":
-        return with_lora(local.model, settings.lora, settings.seed)
-    trained = copy.deepcopy(local.model).float()
-    trained.requires_grad_(True)
-    return trained
+    """What is trained: the base under an adapter, or a copy of the base."""
+    number = getattr(torch, settings.weight_dtype)
+    if settings.method == "full":
+        return copy.deepcopy(local.model).to(number).requires_grad_(True)
+    adapted = with_lora(local.model, settings.lora, settings.seed)
+    for weight in (p for p in adapted.parameters() if p.requires_grad):
+        weight.data = weight.data.to(number)
+    return adapted
 
 
 def train(
