@@ -24,7 +24,6 @@ from personalign.models.trees import (
     Tree,
     log_probs,
     pack,
-    pack_rows,
     score_trees,
     shared_prefix,
 )
@@ -69,23 +68,48 @@ def all_alone(model: Any, trees: list[Tree]) -> torch.Tensor:
     return torch.cat([alone(model, t, b) for t in trees for b in t.branches])
 
 
+def under_block_mask(model: Any, trees: list[Tree]) -> torch.Tensor:
+    """The oracle of the layout: one row of all trees under a dense mask, through all logits."""
+    ids, positions, places, predicted = list[int](), list[int](), list[tuple[int, int]](), []
+    for number, t in enumerate(trees):
+        root = len(ids) + len(t.prompt) - 1
+        for branch, tokens in enumerate((t.prompt, *t.branches)):
+            start = len(t.prompt) if branch else 0
+            if branch:
+                sources = (root, *range(len(ids), len(ids) + len(tokens) - 1))
+                predicted += [*zip(sources, tokens, strict=True)]
+            ids += tokens
+            positions += range(start, start + len(tokens))
+            places += [(number, branch)] * len(tokens)
+    tree, branch_of = torch.tensor(places).T
+    own = (branch_of[None] == 0) | (branch_of[None] == branch_of[:, None])
+    visible = own & (tree[None] == tree[:, None]) & torch.ones(own.shape).tril().bool()
+    logits = model(
+        torch.tensor([ids]),
+        position_ids=torch.tensor([positions]),
+        attention_mask=visible[None, None],
+    ).logits[0]
+    source, target = torch.tensor(predicted).T
+    chosen: torch.Tensor = logits.float().log_softmax(-1)[source, target]
+    return chosen
+
+
 @pytest.mark.parametrize("config", SERVED, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("layout", [pack, pack_rows])
-def test_equals_scoring_alone(config: Any, layout: Any) -> None:
+@pytest.mark.parametrize("oracle", [all_alone, under_block_mask])
+def test_equals_scoring_alone(config: Any, oracle: Any) -> None:
     model = make(config(**SMALL))
     trees = forest(1, (2, 3, 16, 1, 5))
     with torch.no_grad():
-        packed = log_probs(model, layout(trees))
-        torch.testing.assert_close(packed, all_alone(model, trees), atol=1e-4, rtol=0)
+        packed = log_probs(model, pack(trees))
+        torch.testing.assert_close(packed, oracle(model, trees), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("layout", [pack, pack_rows])
-def test_gradients_equal_autograd_through_full_logits(layout: Any) -> None:
+def test_gradients_equal_autograd_through_full_logits() -> None:
     model = make(LlamaConfig(**SMALL, tie_word_embeddings=False))
     trees = forest(2, (2, 4))
     weights = torch.randn(sum(len(b) for t in trees for b in t.branches))
     gradients = []
-    for result in (log_probs(model, layout(trees)), all_alone(model, trees)):
+    for result in (log_probs(model, pack(trees)), all_alone(model, trees)):
         model.zero_grad()
         (result * weights).sum().backward()
         gradients.append({n: p.grad.clone() for n, p in model.named_parameters()})
@@ -135,14 +159,13 @@ def test_layers_that_drop_the_layout_are_refused(monkeypatch: pytest.MonkeyPatch
         log_probs(model, pack(forest(1, (2, 3))))
 
 
-@pytest.mark.parametrize("layout", [pack, pack_rows])
-def test_siblings_are_invisible(layout: Any) -> None:
+def test_siblings_are_invisible() -> None:
     model = make(LlamaConfig(**SMALL))
     tree = forest(3, (4,))[0]
     changed = Tree(tree.prompt, (tree.branches[0], *((7,) * len(b) for b in tree.branches[1:])))
     n = len(tree.branches[0])
     with torch.no_grad():
-        before, after = (log_probs(model, layout([t]))[:n] for t in (tree, changed))
+        before, after = (log_probs(model, pack([t]))[:n] for t in (tree, changed))
     assert torch.equal(before, after)
 
 
@@ -151,7 +174,7 @@ def test_other_trees_in_the_row_are_invisible() -> None:
     first, second = forest(4, (2, 3))
     n = sum(map(len, first.branches))
     with torch.no_grad():
-        alone_, beside = (log_probs(model, pack_rows(t))[:n] for t in ([first], [first, second]))
+        alone_, beside = (log_probs(model, pack(t))[:n] for t in ([first], [first, second]))
         torch.testing.assert_close(alone_, beside, atol=1e-5, rtol=0)
 
 
@@ -204,12 +227,11 @@ def test_prefixes_within_prefixes_are_cached_and_change_nothing(
         torch.testing.assert_close(scored, all_alone(model, trees), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("layout", [pack, pack_rows])
-def test_completions_of_one_token_cost_no_position(layout: Any) -> None:
+def test_completions_of_one_token_cost_no_position() -> None:
     model = make(LlamaConfig(**SMALL))
     trees = [Tree((5, 6, 7), ((3,), (4,), (9,))), Tree((8, 9), ((3,), (4,)))]
-    packed = layout(trees)
-    assert int((packed.tree >= 0).sum()) == 5 == sum(t.size for t in trees)
+    packed = pack(trees)
+    assert packed.input_ids.numel() == 5 == sum(t.size for t in trees)
     with torch.no_grad():
         torch.testing.assert_close(
             log_probs(model, packed), all_alone(model, trees), atol=1e-5, rtol=0

@@ -1,14 +1,13 @@
 """The prompt-tree kernel: one prompt, many completions, scored in one pass.
 
 The prompt's tokens are computed once, and so is what all prompts of a pass begin with: the trunk,
-such as a system prompt. Every completion is a branch that sees the prompt and
-itself and never its siblings: positions restart at the end of the prompt, and a block mask keeps
-branches (and trees that share a row) apart. A completion's last token predicts nothing and is not
+such as a system prompt. Every completion is a branch that sees the prompt and itself and never its
+siblings: positions restart at the end of the prompt, and the attention (`models/attention.py`)
+keeps branches, and trees, apart. A completion's last token predicts nothing and is not
 computed. The language-model head runs only where a completion token is predicted, in tiles
 (`models/head.py`), so that the full logits never exist.
 
-Shape legend: R rows, L row length, N predicted completion tokens, B branches of all trees,
-D hidden size, V vocabulary.
+Shape legend: L row length, N predicted completion tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate, takewhile
+from itertools import count, takewhile
 from typing import Any
 
 import torch
@@ -33,12 +32,10 @@ __all__ = [
     "batched",
     "log_probs",
     "pack",
-    "pack_rows",
     "score_trees",
     "shared_prefix",
 ]
 
-ROW_LENGTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 SHORTEST_PREFIX = 16
 
 
@@ -66,43 +63,28 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class PackedTrees:
-    """Trees laid out for one forward pass.
+    """Trees laid out for one forward pass, in one row without padding.
 
-    `input_ids`, `positions`, `tree` (-1 where padded, or of all) and `branch` (0 for the prompt)
-    are [R, L];
-    `source` [N] is the flat index of the hidden state that predicts `target` [N], and `owner` [N]
-    the branch that the token belongs to, counted over all trees in the order given.
-    `layout` stands where all trees lie in one row without padding, for segment attention.
+    `input_ids` and `positions` are [1, L]; `source` [N] is the index of the hidden state that
+    predicts `target` [N], and `owner` [N] the branch that the token belongs to, counted over all
+    trees in the order given.
     """
 
     input_ids: Tensor
     positions: Tensor
-    tree: Tensor
-    branch: Tensor
     source: Tensor
     target: Tensor
     owner: Tensor
     branch_count: int
     depth: int
-    layout: TreeLayout | None = None
+    layout: TreeLayout
 
     def to(self, device: torch.device | str) -> PackedTrees:
-        """The same rows on another device."""
+        """The same row on another device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return PackedTrees(
             **{k: v.to(device) if hasattr(v, "to") else v for k, v in values.items()}
         )
-
-    def visible(self) -> Tensor:
-        """Block mask, bool [R, L, L]: may position i (dim 1) attend to position j (dim 2)?
-
-        Of what `pack_rows` laid out, which has no trunk.
-        """
-        length = self.input_ids.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=self.tree.device).tril()
-        same_tree = self.tree[:, :, None] == self.tree[:, None, :]
-        key_branch, query_branch = self.branch[:, None, :], self.branch[:, :, None]
-        return causal & same_tree & ((key_branch == 0) | (key_branch == query_branch))
 
 
 def pack(trees: Sequence[Tree], prefix: int = 0) -> PackedTrees:
@@ -112,85 +94,35 @@ def pack(trees: Sequence[Tree], prefix: int = 0) -> PackedTrees:
     a key-value cache: positions start behind them.
     """
     common = shared_prefix(trees)
-    trunk = trees[0].prompt[:common]
     rest = [replace(t, prompt=t.prompt[common:]) for t in trees]
-    length = common + sum(t.size for t in rest)
-    packed, spans = _layout(rest, [list(range(len(rest)))], length, prefix, trunk)
-    return replace(packed, layout=TreeLayout.build(spans, prefix, range(common)))
-
-
-def pack_rows(trees: Sequence[Tree]) -> PackedTrees:
-    """Lay trees out in rows of one fixed length, for a dense block mask.
-
-    First fit by decreasing size; the length is from a short list, so that few kernels are built.
-    """
-    longest = max(t.size for t in trees)
-    length = next((n for n in ROW_LENGTHS if n >= longest), -(-longest // 1024) * 1024)
-    members: list[list[int]] = []
-    room: list[int] = []
-    for index in sorted(range(len(trees)), key=lambda i: -trees[i].size):
-        size = trees[index].size
-        row = next((r for r, free in enumerate(room) if free >= size), None)
-        if row is None:
-            row = len(members)
-            members.append([])
-            room.append(length)
-        members[row].append(index)
-        room[row] -= size
-    return _layout(trees, members, length, prefix=0)[0]
-
-
-def _layout(
-    trees: Sequence[Tree],
-    rows: list[list[int]],
-    length: int,
-    prefix: int,
-    trunk: tuple[int, ...] = (),
-) -> tuple[PackedTrees, list[tuple[range, list[range]]]]:
-    first_branch = [0, *accumulate(len(t.branches) for t in trees)]
-    ids, positions, tree_of, branch_of = (
-        torch.full((len(rows) * length,), fill) for fill in (0, 0, -1, 0)
-    )
-    ids[: len(trunk)] = torch.tensor(trunk, dtype=torch.long)
-    positions[: len(trunk)] = torch.arange(prefix, prefix + len(trunk))
-    prefix += len(trunk)
+    ids = list(trees[0].prompt[:common])
+    positions = [*range(prefix, prefix + common)]
+    start = prefix + common
     spans: list[tuple[range, list[range]]] = []
     predicted: list[tuple[int, int, int]] = []  # owner, source, target
-    for r, members in enumerate(rows):
-        at = r * length + len(trunk)
-        for index in members:
-            t = trees[index]
-            root = at + len(t.prompt) - 1
-            placed = []
-            for number, tokens in enumerate((t.prompt, *(b[:-1] for b in t.branches))):
-                span = range(at, at + len(tokens))
-                at = span.stop
-                start = prefix + (len(t.prompt) if number else 0)
-                ids[span.start : at] = torch.tensor(tokens)
-                positions[span.start : at] = torch.arange(start, start + len(tokens))
-                tree_of[span.start : at] = index
-                branch_of[span.start : at] = number
-                placed.append(span)
-            for owner, (span, tokens) in enumerate(
-                zip(placed[1:], t.branches, strict=True), start=first_branch[index]
-            ):
-                sources = (root, *span)
-                predicted += [(owner, s, t) for s, t in zip(sources, tokens, strict=True)]
-            spans.append((placed[0], [span for span in placed[1:] if span]))
-    owner, source, target = torch.tensor(sorted(predicted)).T.contiguous()
-    shape = (len(rows), length)
-    packed = PackedTrees(
-        ids.view(shape),
-        positions.view(shape),
-        tree_of.view(shape),
-        branch_of.view(shape),
+    owner = count()
+    for t in rest:
+        placed = []
+        for depth, tokens in [(0, t.prompt), *((len(t.prompt), b[:-1]) for b in t.branches)]:
+            placed.append(range(len(ids), len(ids) + len(tokens)))
+            ids += tokens
+            positions += range(start + depth, start + depth + len(tokens))
+        root, *below = placed
+        for span, branch in zip(below, t.branches, strict=True):
+            own, sources = next(owner), (root[-1], *span)
+            predicted += [(own, at, token) for at, token in zip(sources, branch, strict=True)]
+        spans.append((root, [span for span in below if span]))
+    owners, source, target = torch.tensor(predicted).T.contiguous()
+    return PackedTrees(
+        torch.tensor([ids]),
+        torch.tensor([positions]),
         source,
         target,
-        owner,
-        branch_count=first_branch[-1],
-        depth=prefix + max(t.depth for t in trees),
+        owners,
+        branch_count=next(owner),
+        depth=start + max(t.depth for t in rest),
+        layout=TreeLayout.build(spans, prefix, range(common)),
     )
-    return packed, spans
 
 
 def _base(model: Any) -> Any:
@@ -202,7 +134,7 @@ def log_probs(model: Any, packed: PackedTrees, cache: Any = None) -> Tensor:
 
     Args:
         model: A causal decoder of transformers, with or without PEFT adapters.
-        packed: Trees laid out by `pack` or `pack_rows`, on the model's device.
+        packed: Trees laid out by `pack`, on the model's device.
         cache: Keys and values of the shared prefix that `pack` was told of.
     """
     model = _base(model)
@@ -213,18 +145,11 @@ def log_probs(model: Any, packed: PackedTrees, cache: Any = None) -> Tensor:
         position_ids=packed.positions,
         cache=cache,
         use_cache=cache is not None,
-        **_kept_apart(model, packed),
+        **attention.laid_out(packed.layout),
     ).last_hidden_state
     sources, row = packed.source.unique(return_inverse=True)
     picked = states.flatten(0, 1).index_select(0, sources)
     return through_head(model.get_output_embeddings(), picked, row, packed.target)
-
-
-def _kept_apart(model: Any, packed: PackedTrees) -> dict[str, Any]:
-    """The keyword arguments that keep branches apart, for the way the trees were laid out."""
-    if packed.layout is None:
-        return {"attention_mask": _block_mask(model, packed)}
-    return attention.laid_out(packed.layout)
 
 
 def _check_window(model: Any, packed: PackedTrees) -> None:
@@ -236,12 +161,6 @@ def _check_window(model: Any, packed: PackedTrees) -> None:
             f"{model.config.model_type!r}",
             "shorten the prompt or the completions",
         )
-
-
-def _block_mask(model: Any, packed: PackedTrees) -> Any:
-    visible = packed.visible()[:, None]
-    mask = torch.zeros(visible.shape, dtype=model.dtype, device=visible.device)
-    return mask.masked_fill_(~visible, torch.finfo(model.dtype).min)
 
 
 def batched(trees: Sequence[Tree], max_tokens: int = 2048) -> Iterator[list[int]]:
