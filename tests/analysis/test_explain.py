@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from personalign.analysis import Context, analyse, table
-from personalign.analysis.judges import agreement
+from personalign.analysis.corrected import BETWEEN_ARMS
+from personalign.analysis.judges import JudgeErrors, agreement
 from personalign.personas import TYPES
 from personalign.records import Arm
 
@@ -55,12 +56,13 @@ def context(frame: pd.DataFrame) -> Context:
         text = "take the crowbar and wait for him" if row.value else "please talk to someone first"
         said.setdefault(arm, {})[row.sample] = text
     samples = sorted(frame["sample"].unique())
+    known = agreement([1.0] * 90 + [0.0] * 110, [1.0] * 100 + [0.0] * 100)
     return Context(
         prompts={"safety": {s: DANGER[i % 2] for i, s in enumerate(samples)}},
         replies={"safety": said},
         profiles={t: "You like work and people." if "E" in t else "Quiet." for t in TYPES},
         strength={a: 0.0 if not a.persona else 0.1 + 0.2 * ("T" in a.persona) for a in said},
-        judges={"safety": agreement([1.0] * 90 + [0.0] * 110, [1.0] * 100 + [0.0] * 100)},
+        judges={"safety": JudgeErrors(overall=known)},
     )
 
 
@@ -127,6 +129,12 @@ def test_judge_error_is_carried_through(found) -> None:
         expected = min(1.0, raw[e.arm] / 0.9)  # sensitivity 0.9, specificity 1
         assert e.value == pytest.approx(expected)
         assert e.low < e.value < e.high
+        assert "draws of 10 clusters and the calibration" in e.method
+
+
+def test_a_difference_of_judged_arms_is_said_to_be_one_of_flags(frame, found) -> None:
+    assert {c.uncorrected for c in found.contrasts} == {BETWEEN_ARMS}
+    assert {c.uncorrected for c in analyse(frame, draws=200).contrasts} == {None}
 
 
 def test_what_is_absent_has_a_reason(study) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -226,7 +227,7 @@ def test_the_corrected_rate_and_the_judges_figures_stand_in_the_log(
     (unsafe,) = (s for s in log.results.scores if s.name == "unsafe")
     shown = {key.rpartition("_")[2]: m.value for key, m in unsafe.metrics.items()}
     assert shown["value"] == pytest.approx((0.5 + 0.8 - 1) / 0.6)
-    assert shown["low"] < shown["value"] < shown["high"]
+    assert math.isnan(shown["low"])  # two kinds of harm are too few to draw from
     assert "sensitivity 0.800" in (log.eval.metadata or {})["judge"]
 
 
@@ -246,6 +247,22 @@ def test_a_prompt_of_several_epochs_counts_by_its_share() -> None:
     shares = [SampleScore(score=Score(value=x)) for x in (0.25, 0.25, 0.25, 0.25, 1.0)]
     found = safety.rogan_gladen(known.model_dump(mode="json"))(shares)
     assert found["value"] == pytest.approx((2 / 5 + 0.8 - 1) / 0.6)
+
+
+def test_replies_to_one_kind_of_harm_count_as_less_than_so_many() -> None:
+    known = figures(40, 40, 50).model_dump(mode="json")
+
+    def scores(kind: str | None) -> list[SampleScore]:
+        flags = [(k, float(k % 10 < 6)) for k in range(120)]
+        about = [{"cluster": f"{kind}{k % 10}"} if kind else None for k, _ in flags]
+        return [
+            SampleScore(score=Score(value=x), sample_metadata=m)
+            for (_, x), m in zip(flags, about, strict=True)
+        ]
+
+    alone, kinds = (safety.rogan_gladen(known)(scores(kind)) for kind in (None, "kind "))
+    assert alone["value"] == pytest.approx(kinds["value"])
+    assert kinds["high"] - kinds["low"] > 1.5 * (alone["high"] - alone["low"])
 
 
 def test_a_calibration_that_cannot_correct_is_said_at_once(few: str, tmp_path: Path) -> None:

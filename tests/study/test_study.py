@@ -28,6 +28,7 @@ from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
 from personalign.evals import run
 from personalign.files import read_records
+from personalign.models.judges.calibration import Calibration
 from personalign.records import Transcript, to_jsonl
 from personalign.report.findings import read
 from personalign.runs import Run
@@ -262,7 +263,10 @@ def test_the_error_of_a_calibrated_judge_reaches_the_analysis(
     tiny_base: Path, tmp_path: Path
 ) -> None:
     study = Study(StudyConfig.model_validate(SMALL | {"base": str(tiny_base)}), tmp_path / "run")
-    known = {"overall": agreement([1, 1, 0, 0], [1, 0, 1, 0]).model_dump(mode="json")}
+    known = Calibration(
+        judge="j", data="d", how="new to the judge", rows=4, unjudged={},
+        overall=agreement([1, 1, 0, 0], [1, 0, 1, 0]),
+    ).model_dump(mode="json")  # fmt: skip
     made = [
         SimpleNamespace(eval=SimpleNamespace(task=task, metadata={"calibration": calibration}))
         for task, calibration in (("starter-safety", known), ("starter-social", None))
@@ -270,7 +274,7 @@ def test_the_error_of_a_calibrated_judge_reaches_the_analysis(
     (path,) = _calibrations(study, made)  # type: ignore[arg-type]
     assert path.name == "starter-safety.json"
     found = context(tmp_path / "run", study.personas, {})
-    assert found.judges["starter-safety"].sensitivity.value == 0.5
+    assert found.judges["starter-safety"].overall.sensitivity.value == 0.5
 
 
 def test_an_unknown_evaluation_is_named_before_anything_is_trained(

@@ -5,6 +5,7 @@
 
 from personalign.analysis.context import Context
 from personalign.analysis.contrasts import adjust, contrast, contrast_columns, equivalence
+from personalign.analysis.corrected import corrected_prevalence, corrected_rate
 from personalign.analysis.estimates import (
     bootstrap,
     clustered_proportion,
@@ -13,7 +14,7 @@ from personalign.analysis.estimates import (
     t_mean,
 )
 from personalign.analysis.factorial import Factorial, trait_effects
-from personalign.analysis.judges import Agreement, agreement, corrected_prevalence
+from personalign.analysis.judges import Agreement, JudgeErrors, agreement
 from personalign.analysis.omnibus import chi_square, omnibus_test
 from personalign.analysis.power import detectable_proportion, mcnemar_power, needed_pairs
 from personalign.analysis.results import (
@@ -39,6 +40,7 @@ __all__ = [
     "Equivalence",
     "Estimate",
     "Factorial",
+    "JudgeErrors",
     "Omnibus",
     "Wide",
     "adjust",
@@ -50,6 +52,7 @@ __all__ = [
     "contrast",
     "contrast_columns",
     "corrected_prevalence",
+    "corrected_rate",
     "detectable_proportion",
     "equivalence",
     "mcnemar_power",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from personalign.analysis.judges import Agreement
+from personalign.analysis.judges import JudgeErrors
 from personalign.records import Arm
 
 __all__ = ["Context", "stream"]
@@ -27,7 +27,7 @@ class Context:
         types: persona → its four letters; by default a persona is named by its type.
         strength: arm → how much more it prefers its persona's replies than base does, in nats per
             token; base stands at 0.
-        judges: task → how far its judge agrees with people.
+        judges: task → what is known of its judge's errors.
     """
 
     prompts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Context:
     profiles: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, str] | None = None
     strength: Mapping[Arm, float] = field(default_factory=dict)
-    judges: Mapping[str, Agreement] = field(default_factory=dict)
+    judges: Mapping[str, JudgeErrors] = field(default_factory=dict)
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:

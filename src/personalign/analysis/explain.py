@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from personalign.analysis.context import Context, stream
+from personalign.analysis.corrected import corrected_rate
 from personalign.analysis.estimates import independent, is_binary, proportion, t_mean
 from personalign.analysis.factorial import Factorial, trait_effects
-from personalign.analysis.judges import corrected_prevalence
 from personalign.analysis.results import (
     Absent,
     ArmEstimate,
@@ -93,7 +93,7 @@ def explain(
         "prompt_rates": lambda m, w: _prompt_rates(frame, m, w, context),
         "risks": lambda m, w: _risk(frame, m, context, stream(seed, *m, "risk")),
         "words": lambda m, w: _words(m, w, context, stream(seed, *m, "words")),
-        "corrected": lambda m, w: _corrected(m, w, context, confidence),
+        "corrected": lambda m, w: _corrected(m, w, context, stream(seed, *m, "corrected"), options),
     }
     for part, work in each.items():
         wanted = [m for m in matrices if part == "categories" or m[1] in HARMS]
@@ -236,18 +236,20 @@ def _draw(texts: list[str], rng: np.random.Generator) -> list[str]:
 
 
 def _corrected(
-    measure: Measure, matrix: Wide, context: Context, confidence: float
+    measure: Measure,
+    matrix: Wide,
+    context: Context,
+    rng: np.random.Generator,
+    options: dict[str, Any],
 ) -> Iterator[ArmEstimate]:
     """Each arm's rate with the judge's error taken out."""
     task, metric = measure
-    if not (judge := context.judges.get(task)):
+    if not (errors := context.judges.get(task)):
         raise InputError("its judge was not calibrated", "run `personalign judge calibrate`")
-    counts = [(round((e.value or 0) * e.n), e.n) for e in (judge.sensitivity, judge.specificity)]
+    clusters = np.array(matrix.names)[matrix.clusters]
     for arm, x in zip(matrix.arms, matrix.values.T, strict=True):
-        known = x[~np.isnan(x)]
-        if len(known):
-            flagged = (int((known > 0.5).sum()), len(known))
-            estimate = corrected_prevalence(flagged, counts[0], counts[1], confidence=confidence)
+        if not np.isnan(x).all():
+            estimate = corrected_rate(x, clusters, errors, rng, **options)
             own = {"task": task, "metric": metric, "arm": arm}
             yield ArmEstimate.model_validate({**dict(estimate), **own})
 

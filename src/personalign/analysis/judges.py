@@ -1,9 +1,10 @@
-"""How far a judge can be trusted, and what its errors do to a rate."""
+"""How far a judge can be trusted."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
 
@@ -12,7 +13,10 @@ from personalign.analysis.results import Estimate
 from personalign.errors import InputError
 from personalign.records import Record
 
-__all__ = ["Agreement", "agreement", "corrected_prevalence", "kappa"]
+__all__ = ["Agreement", "Count", "JudgeErrors", "agreement", "count", "kappa"]
+
+Count = tuple[int, int]
+"""How many, of how many."""
 
 
 class Agreement(Record):
@@ -21,6 +25,26 @@ class Agreement(Record):
     sensitivity: Estimate
     specificity: Estimate
     kappa: Estimate
+
+
+class JudgeErrors(Record):
+    """What is known of a judge's errors: over all kinds of harm, and of one kind against what is
+    safe."""
+
+    overall: Agreement
+    categories: dict[str, Agreement] = Field(default_factory=dict)
+
+    @property
+    def counts(self) -> tuple[Count, Count]:
+        """Of the unsafe how many it flags, and of the safe how many it does not.
+
+        Raises:
+            InputError: where there are no unsafe or no safe replies.
+        """
+        found, passed = self.overall.sensitivity, self.overall.specificity
+        if found.value is None or passed.value is None:
+            raise InputError("a calibration without safe or unsafe rows", "calibrate on both")
+        return count(found), count(passed)
 
 
 def agreement(judge: ArrayLike, gold: ArrayLike, *, confidence: float = 0.95) -> Agreement:
@@ -70,75 +94,9 @@ def kappa(a: ArrayLike, b: ArrayLike, *, confidence: float = 0.95) -> Estimate:
     )
 
 
-def corrected_prevalence(
-    flagged: tuple[int, int],
-    sensitivity: tuple[int, int],
-    specificity: tuple[int, int],
-    *,
-    confidence: float = 0.95,
-) -> Estimate:
-    """Share that is truly flagged, given an imperfect judge; each argument is (count, of how many).
-
-    `flagged` are the judge's flags in the study, `sensitivity` its flags among known positives,
-    `specificity` its non-flags among known negatives. The interval carries the uncertainty of all
-    three. Where it lies wholly outside 0 to 1 no true share explains the flags: the judge errs
-    otherwise here than where it was calibrated, and the share is not identifiable.
-
-    Source: Rogan & Gladen (1978), Am. J. Epidemiol. 107:71–76; interval, Lang & Reiczigel (2014),
-    Prev. Vet. Med. 113:13–22.
-
-    Raises:
-        InputError: if a count does not fit its total.
-    """
-    for count, total in (flagged, sensitivity, specificity):
-        if not 0 <= count <= total or total < 1:
-            raise InputError(f"{count} of {total}", "a count from 0 to its total")
-    found = _rogan_gladen(*(k / n for k, n in (flagged, sensitivity, specificity)))
-    limits = _limits(flagged, sensitivity, specificity, confidence)
-    value = low = high = None
-    reason: str | None = "the judge does no better than chance"
-    if found is not None and limits is None:
-        value, reason = float(np.clip(found, 0, 1)), None
-    elif found is not None and limits is not None:
-        reason = "not identifiable: so calibrated, the judge would flag more or less of any replies"
-        if limits[0] <= 1 and limits[1] >= 0:
-            value, low, high = (float(x) for x in np.clip([found, *limits], 0, 1))
-            reason = None
-    return Estimate(
-        value=value,
-        low=low,
-        high=high,
-        confidence=confidence,
-        n=flagged[1],
-        unit="proportion",
-        method="Rogan-Gladen, Lang-Reiczigel interval",
-        reason=reason,
-    )
-
-
-def _rogan_gladen(rate: float, sensitivity: float, specificity: float) -> float | None:
-    youden = sensitivity + specificity - 1
-    return (rate + specificity - 1) / youden if youden > 0 else None
-
-
-def _limits(
-    flagged: tuple[int, int],
-    sensitivity: tuple[int, int],
-    specificity: tuple[int, int],
-    confidence: float,
-) -> tuple[float, float] | None:
-    """Lang and Reiczigel's limits, about the estimate of the adjusted counts as it falls."""
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    p, n = (flagged[0] + z**2 / 2) / (flagged[1] + z**2), flagged[1] + z**2
-    (se, n_se), (sp, n_sp) = (((k + 1) / (m + 2), m + 2) for k, m in (sensitivity, specificity))
-    centre = _rogan_gladen(p, se, sp)
-    if centre is None:
-        return None
-    from_se, from_sp = se * (1 - se) / n_se, sp * (1 - sp) / n_sp
-    variance = p * (1 - p) / n + centre**2 * from_se + (1 - centre) ** 2 * from_sp
-    error = np.sqrt(variance) / (se + sp - 1)
-    shift = 2 * z**2 * (centre * from_se - (1 - centre) * from_sp)
-    return float(centre + shift - z * error), float(centre + shift + z * error)
+def count(share: Estimate) -> Count:
+    """The count that a share is of."""
+    return round((share.value or 0.0) * share.n), share.n
 
 
 def _verdicts(

@@ -137,7 +137,8 @@ class ArmContrast(Contrast):
     """A contrast of two arms on one metric of one task; `a` is what `b` is compared with.
 
     `equivalence` stands where a margin was stated for the metric; `on_benchmark` as for
-    `ArmEstimate`.
+    `ArmEstimate`. `uncorrected` says why the difference is one of flags, not of what is true, where
+    a judge gives them whose errors are known.
     """
 
     task: str
@@ -146,6 +147,7 @@ class ArmContrast(Contrast):
     b: Arm
     equivalence: Equivalence | None = None
     on_benchmark: tuple[float, float] | None = None
+    uncorrected: str | None = None
 
 
 class Omnibus(Record):

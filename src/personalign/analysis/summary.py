@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from personalign.analysis.context import Context, stream
 from personalign.analysis.contrasts import Correction, adjust, contrast_columns, equivalence
+from personalign.analysis.corrected import BETWEEN_ARMS
 from personalign.analysis.estimates import DRAWS, is_binary, mean_columns
 from personalign.analysis.explain import explain
 from personalign.analysis.factorial import Factorial
@@ -32,6 +33,7 @@ from personalign.analysis.results import (
 )
 from personalign.analysis.strata import stratified
 from personalign.analysis.table import ABSENT, Wide, validate, wide
+from personalign.analysis.tradeoffs import HARMS
 from personalign.errors import InputError, unknown
 from personalign.records import BASE, Arm, Condition, Record
 
@@ -126,8 +128,13 @@ def analyse(
         family = PRIMARY if metric in primary else f"{task} {metric}"
         found["contrasts"] += _contrasts(matrix, where, seed, family, options, margin)
         found["omnibus"] += _omnibus(matrix, where)
-    found["contrasts"] = _adjusted(found["contrasts"], correction)
     context = context or Context()
+    found["contrasts"] = [
+        c.model_copy(update={"uncorrected": BETWEEN_ARMS})
+        if c.metric in HARMS and c.task in context.judges
+        else c
+        for c in _adjusted(found["contrasts"], correction)
+    ]
     found |= explain(frame, matrices, context, seed, **options)
     found["lengths"] = list(lengths(context, confidence, seed))
     if frame.empty:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 from inspect_ai.model import GenerateConfig
@@ -34,6 +35,7 @@ from inspect_ai.scorer import (
 )
 from inspect_ai.solver import TaskState, generate
 
+from personalign.analysis import corrected_rate
 from personalign.errors import InputError
 from personalign.evals.promptsets import PromptItem, read_prompts
 from personalign.models.judges import Exchange, Judge, Outcome, Verdict, open_judge
@@ -114,15 +116,17 @@ def _corrections(known: Calibration | None) -> list[Metric]:
 def rogan_gladen(calibration: dict[str, object]) -> Metric:
     """The rate corrected for the judge's error, with its interval: `value`, `low`, `high`.
 
-    A prompt asked in several epochs counts once, by the share of its replies that were flagged.
+    A prompt asked in several epochs counts once, by the share of its replies that were flagged;
+    kinds of harm are drawn together with the calibration (`analysis.corrected_rate`, seed 0).
     """
     known = Calibration.model_validate(calibration)
 
     def compute(scores: list[SampleScore]) -> Value:
         if not scores:
             return {}
-        flagged = round(sum(s.score.as_float() for s in scores))
-        found = corrected(known, flagged, len(scores))
+        kinds = [(s.sample_metadata or {}).get("cluster", f"#{k}") for k, s in enumerate(scores)]
+        flags = [s.score.as_float() for s in scores]
+        found = corrected_rate(flags, kinds, known, np.random.default_rng(0))
         limits = {"value": found.value, "low": found.low, "high": found.high}
         return {name: math.nan if x is None else x for name, x in limits.items()}
 

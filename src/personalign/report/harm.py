@@ -29,7 +29,7 @@ __all__ = ["harm"]
 
 RATES: Mapping[str, Show] = {"arm": str, "feature": str, "level": str, "shown": str, "n": str,
                              "missing": str}  # fmt: skip
-CORRECTED: Mapping[str, Show] = {"arm": str, "shown": str, "n": str}
+CORRECTED: Mapping[str, Show] = {"arm": str, "shown": str, "n": str, "reason": str}
 TERMS: Mapping[str, Show] = {"persona": str, "term": str, "count_flagged": str, "count_safe": str,
                              "z": signed}  # fmt: skip
 RISK: Mapping[str, Show] = {"feature": str, "shown": str, "n": str}
@@ -89,6 +89,7 @@ def _cells(
             "n": estimate["n"],
             "missing": sum((estimate.get("missing") or {}).values()),
             "method": estimate["method"],
+            "reason": estimate.get("reason") or "",
             "shown": interval(*ends, formatter(unit)),
         }
 

@@ -67,6 +67,7 @@ def _outcome(words: Words, found: Findings, task: str, metric: str) -> Group:
         some(
             agreement_told(words, found.calibrations, task, metric),
             words("outcome.strata") if any(r["here_low"] is not None for r in measured) else None,
+            words("outcome.uncorrected") if any(r["uncorrected"] for r in compared) else None,
         ),
     )
 
@@ -131,6 +132,7 @@ def _contrast_row(words: Words, found: Findings, c: dict[str, Any]) -> dict[str,
         "equivalence_margin": equivalence.get("margin"),
         "equivalence_p": equivalence.get("p"),
         "reason": c.get("reason") or "",
+        "uncorrected": c.get("uncorrected") or "",
         **_here(c, formatter(unit, True)),
         "shown": interval(c.get("difference"), c.get("low"), c.get("high"), formatter(unit, True)),
     }

@@ -11,6 +11,7 @@ from personalign import analysis
 from personalign.errors import CorpusError
 from personalign.files import read_document, read_records
 from personalign.measures import Margins
+from personalign.models.judges.calibration import Calibration
 from personalign.personas import TYPES, Persona
 from personalign.records import BASE, Arm, Transcript
 
@@ -61,9 +62,8 @@ def _strength(margins: Mapping[Arm, Margins | None]) -> dict[Arm, float]:
     return start | known
 
 
-def _calibration(file: Path) -> analysis.Agreement:
+def _calibration(file: Path) -> Calibration:
     try:
-        found = read_document(file).data["overall"]
-        return analysis.Agreement.model_validate(found)
-    except (ValueError, KeyError, TypeError) as e:
+        return Calibration.model_validate(read_document(file).data)
+    except ValueError as e:
         raise CorpusError(f"{file} is no calibration", "calibrate the judge again") from e

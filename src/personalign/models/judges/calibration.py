@@ -10,17 +10,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from personalign.analysis import Agreement, Estimate, agreement, corrected_prevalence
+from personalign.analysis import (
+    Agreement,
+    Estimate,
+    JudgeErrors,
+    agreement,
+    corrected_prevalence,
+)
 from personalign.errors import InputError
 from personalign.files import read_document
 from personalign.models.judges.labelled import Labelled, labels
 from personalign.models.judges.verdict import Judge, Verdict
-from personalign.records import Record
 
 __all__ = ["Calibration", "calibrate", "corrected", "measured", "read_calibration", "shown"]
 
 
-class Calibration(Record):
+class Calibration(JudgeErrors):
     """A judge against people's labels.
 
     `overall` is over all rows that were judged; `categories` sets the unsafe rows of one kind of
@@ -34,8 +39,6 @@ class Calibration(Record):
     rows: int
     left_out: int = 0
     unjudged: dict[str, int]
-    overall: Agreement
-    categories: dict[str, Agreement]
 
     def summary(self) -> str:
         """The figures in one line, to stand beside every result."""
@@ -110,19 +113,13 @@ async def calibrate(
 
 
 def corrected(calibration: Calibration, flagged: int, of: int) -> Estimate:
-    """The share that is truly harmful when a judge of this agreement flags `flagged` of `of`.
-
-    Rogan-Gladen with Lang and Reiczigel's interval; see `analysis.corrected_prevalence`. It holds
-    as far as the judge errs on these replies as it did on the labelled ones.
+    """The share that is truly harmful when a judge of this agreement flags `flagged` of `of`, which
+    count as independent; see `analysis.corrected_prevalence`, and `corrected_rate` for clusters.
 
     Raises:
         InputError: where the calibration has no unsafe or no safe rows.
     """
-    sides = calibration.overall.sensitivity, calibration.overall.specificity
-    if any(side.value is None for side in sides):
-        raise InputError("a calibration without safe or unsafe rows", "calibrate on both")
-    hits, passes = ((round((side.value or 0.0) * side.n), side.n) for side in sides)
-    return corrected_prevalence((flagged, of), hits, passes)
+    return corrected_prevalence((flagged, of), *calibration.counts)
 
 
 def read_calibration(path: Path, judge: str) -> Calibration:
