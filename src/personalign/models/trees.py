@@ -7,7 +7,7 @@ keeps branches, and trees, apart. A completion's last token predicts nothing and
 computed. The language-model head runs only where a completion token is predicted, in tiles
 (`models/head.py`), so that the full logits never exist.
 
-Shape legend: L row length, N predicted completion tokens.
+Shape legend: L row length, N predicted completion tokens, U hidden states that predict them.
 """
 
 from __future__ import annotations
@@ -65,14 +65,15 @@ class Tree:
 class PackedTrees:
     """Trees laid out for one forward pass, in one row without padding.
 
-    `input_ids` and `positions` are [1, L]; `source` [N] is the index of the hidden state that
-    predicts `target` [N], and `owner` [N] the branch that the token belongs to, counted over all
-    trees in the order given.
+    `input_ids` and `positions` are [1, L]; `source` [U] are the indices of the hidden states that
+    predict, `row` [N] says which of them predicts `target` [N], and `owner` [N] the branch that the
+    token belongs to, counted over all trees in the order given.
     """
 
     input_ids: Tensor
     positions: Tensor
     source: Tensor
+    row: Tensor
     target: Tensor
     owner: Tensor
     branch_count: int
@@ -109,14 +110,16 @@ def pack(trees: Sequence[Tree], prefix: int = 0) -> PackedTrees:
             positions += range(start + depth, start + depth + len(tokens))
         root, *below = placed
         for span, branch in zip(below, t.branches, strict=True):
-            own, sources = next(owner), (root[-1], *span)
-            predicted += [(own, at, token) for at, token in zip(sources, branch, strict=True)]
+            own, ats = next(owner), (root[-1], *span)
+            predicted += [(own, at, token) for at, token in zip(ats, branch, strict=True)]
         spans.append((root, [span for span in below if span]))
-    owners, source, target = torch.tensor(predicted).T.contiguous()
+    owners, sources, target = torch.tensor(predicted).T.contiguous()
+    source, row = sources.unique(return_inverse=True)  # here, since no device need be waited for
     return PackedTrees(
         torch.tensor([ids]),
         torch.tensor([positions]),
         source,
+        row,
         target,
         owners,
         branch_count=next(owner),
@@ -147,9 +150,8 @@ def log_probs(model: Any, packed: PackedTrees, cache: Any = None) -> Tensor:
         use_cache=cache is not None,
         **attention.laid_out(packed.layout),
     ).last_hidden_state
-    sources, row = packed.source.unique(return_inverse=True)
-    picked = states.flatten(0, 1).index_select(0, sources)
-    return through_head(model.get_output_embeddings(), picked, row, packed.target)
+    picked = states.flatten(0, 1).index_select(0, packed.source)
+    return through_head(model.get_output_embeddings(), picked, packed.row, packed.target)
 
 
 def _check_window(model: Any, packed: PackedTrees) -> None:

@@ -118,15 +118,18 @@ def collate(batch: Sequence[Example]) -> dict[str, Any]:
     """Examples as packed trees, all pairs before all neutral replies.
 
     `reference` is float64 [pairs, 2], `lengths` [pairs, 2], `neutral` float64 [N] the base's
-    log-probs of the neutral tokens.
+    log-probs of the neutral tokens, and `share` float64 [N] what each counts in the mean over
+    replies of means over tokens.
     """
     neutral = [e.neutral for e in batch if e.neutral]
     known = [value for n in neutral for value in n.reference]
+    share = [1 / len(n.reference) / len(neutral) for n in neutral for _ in n.reference]
     return {
         "packed": pack([e.tree for e in batch] + [n.tree for n in neutral]),
         "reference": torch.tensor([e.reference for e in batch], dtype=torch.float64),
         "lengths": torch.tensor([[len(b) for b in e.tree.branches] for e in batch]),
         "neutral": torch.tensor(known, dtype=torch.float64),
+        "share": torch.tensor(share, dtype=torch.float64),
     }
 
 
@@ -138,7 +141,7 @@ class PreferenceTrainer(Trainer):
         self.settings = settings
         self.number = number
         self.model_accepts_loss_kwargs = False  # `compute_loss` weighs the passes itself
-        self.measures: dict[str, list[tuple[float, int]]] = {}
+        self.measures: dict[str, list[tuple[Tensor | float, int]]] = {}
         self.step_pairs = 0
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
@@ -146,6 +149,12 @@ class PreferenceTrainer(Trainer):
         passes, items = super().get_batch_samples(*args, **kwargs)
         self.step_pairs = sum(len(one["lengths"]) for one in passes)
         return passes, items
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """One pass; a loss that is not finite counts 0 in the sum that is logged, which else would
+        never be finite again."""
+        loss: Tensor = super().training_step(*args, **kwargs)
+        return loss.nan_to_num(0.0, 0.0, 0.0)
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Mean loss over the pairs of one pass, weighed by its share of the step's pairs.
@@ -166,9 +175,9 @@ class PreferenceTrainer(Trainer):
         if s.nll:
             loss = loss + s.nll * losses.nll(pairs).mean()
         if s.kl:
-            away = losses.kl(tokens[packed.owner >= count], inputs["neutral"].to(tokens))
-            each = packed.owner[packed.owner >= count] - count
-            divergence = (away / each.bincount()[each]).sum() / (each.max() + 1)
+            own = tokens[-len(inputs["neutral"]) :]  # those of neutral replies stand last
+            away = losses.kl(own, inputs["neutral"].to(own))
+            divergence = (away * inputs["share"].to(own)).sum()
             loss = loss + s.kl * divergence
             self.note("kl/neutral", divergence, len(pairs.policy))
         self._note_pairs(pairs)
@@ -201,13 +210,14 @@ class PreferenceTrainer(Trainer):
 
     def note(self, name: str, value: Tensor | float, weight: int = 1) -> None:
         """Remember a measure; the next log has the weighted mean of what was remembered."""
-        self.measures.setdefault(name, []).append((float(value), weight))
+        value = value.detach() if isinstance(value, Tensor) else value
+        self.measures.setdefault(name, []).append((value, weight))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log with the means of what was noted since the last time."""
         if "loss" in logs:
             means = {
-                name: sum(v * w for v, w in noted) / sum(w for _, w in noted)
+                name: float(sum(v * w for v, w in noted)) / sum(w for _, w in noted)
                 for name, noted in self.measures.items()
             }
             self.measures.clear()
@@ -393,6 +403,7 @@ def _arguments(s: TrainingConfig, work: Path, device: str) -> TrainingArguments:
         data_seed=s.seed,
         logging_steps=1,
         logging_first_step=True,
+        logging_nan_inf_filter=False,  # it waits for the device at every pass
         save_steps=s.checkpoint_steps,
         save_total_limit=2,
         report_to=list(s.report_to),
