@@ -358,6 +358,18 @@ def test_report_is_there_and_asks_nothing_of_the_network(whole: Path) -> None:
         ({"personnas": ["INFP"]}, r"unknown key 'personnas' in .*did you mean 'personas'"),
         ({"training": {"epoch": 1}}, r"unknown key 'epoch' in .*training.*did you mean 'epochs'"),
         ({"measures": {"tasks": ["behavior"]}}, r"unknown measure 'behavior'.*'behaviour'"),
+        (
+            {"measures": {"tasks": ["behaviour", "replies"], "equivalence": {"correct": 0.05}}},
+            r"measures\.equivalence names 'correct', and nothing but the persona is measured",
+        ),
+        (
+            {"measures": {"tasks": ["behaviour"], "primary": ["correct"]}},
+            r"measures\.primary names 'correct', and nothing but the persona is measured",
+        ),
+        (
+            {"measures": {"tasks": ["social"], "primary": ["corect"]}},
+            r"unknown metric 'corect' in measures\.primary.*did you mean 'correct'",
+        ),
         ({"conditions": ["base", "adaptor"]}, r"unknown condition 'adaptor'.*'adapter'"),
         ({"training": {"beta": -1}}, r"training\.beta: .*greater than 0"),
         ({"name": "a/b"}, "name: "),

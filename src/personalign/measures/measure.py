@@ -54,6 +54,7 @@ class Measure(ABC):
     Attributes:
         name: As a study file names it.
         about: What it tells: whether the persona is there, what it changed, or how well it speaks.
+        metrics: What its scores of a change are called, as `primary` and `equivalence` name them.
         by_default: A study that names no measures takes it.
         centred: It has a midpoint between the poles of a scale, so that base is not needed.
         voice: It speaks in the verdict.
@@ -63,6 +64,7 @@ class Measure(ABC):
 
     name: ClassVar[str]
     about: ClassVar[Literal["persona", "change", "quality"]]
+    metrics: ClassVar[tuple[str, ...]] = ()
     by_default: ClassVar[bool] = False
     centred: ClassVar[bool] = False
     voice: ClassVar[bool] = True

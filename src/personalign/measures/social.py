@@ -18,6 +18,7 @@ class Social(Measure):
 
     name = "social"
     about = "change"
+    metrics = ("correct",)
     by_default = True
 
     @cached_property
