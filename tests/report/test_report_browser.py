@@ -168,6 +168,28 @@ def test_a_wide_screen_is_used_to_its_right_edge(page: Any, width: int) -> None:
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.parametrize("width", [1280, 1440])
+def test_no_section_with_figures_leaves_the_right_third_empty(
+    browser: Any, harmful_address: str, width: int
+) -> None:
+    """What counts is what is drawn or written, not the boxes around it."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.get(harmful_address)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    reach = """const wide = document.querySelector('main').getBoundingClientRect();
+        const right = (e) => {
+          const text = document.createRange(); text.selectNodeContents(e);
+          return (e.tagName === 'svg' ? e : text).getBoundingClientRect().right;
+        };
+        return Object.fromEntries([...document.querySelectorAll('main > section:has(svg)')].map(
+          (s) => [s.id, Math.max(...[...s.querySelectorAll('svg, .groups summary')].map(
+            (e) => (right(e) - wide.left) / wide.width))]));"""
+    found = browser.execute_script(reach)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert {"lengths", "agreement", "tradeoffs", "training"} <= set(found)
+    assert {name: end for name, end in found.items() if end < 2 / 3} == {}
+
+
 @pytest.fixture(scope="module")
 def harmful_address(harmful: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return report.build(harmful, tmp_path_factory.mktemp("harmful") / "index.html").as_uri()
