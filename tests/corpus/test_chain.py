@@ -62,7 +62,7 @@ def verify(base: str, persona: Path, made: Path, out: Path) -> Any:
                 "conditions": ["base", "adapter"],
                 "pairs": {"Quiet": files},
                 "training": {"epochs": 1, "batch_size": 4, "health": {"samples": 0}},
-                "measures": {"scenes": 2, "asks": 1},
+                "measures": {"tasks": ["behaviour", "statements"], "scenes": 2, "asks": 1},
             }
         ),
         out,

@@ -39,7 +39,7 @@ def study(base: Path, folder: Path, **training: Any) -> Study:
         "dtype": "float32",
         "personas": ["INFP"],
         "build_scenes": 2,
-        "measures": {"scenes": 2, "social_items": 2, "replies": 1, "max_new_tokens": 2},
+        "measures": {"tasks": ["behaviour"], "scenes": 2},
         "training": TRAINING | training,
     }
     if "kl" in training:

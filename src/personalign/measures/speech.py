@@ -62,6 +62,7 @@ class Speech(Measure):
 
     name = "speech"
     about = "persona"
+    by_default = True
 
     @cached_property
     def openings(self) -> list[Opening]:
