@@ -190,6 +190,25 @@ def test_no_section_with_figures_leaves_the_right_third_empty(
     assert {name: end for name, end in found.items() if end < 2 / 3} == {}
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_what_a_figure_says_stays_inside_it(
+    browser: Any, harmful: Path, tmp_path: Path, language: Any, width: int
+) -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(report.build(harmful, tmp_path / "index.html", language).as_uri())
+    outside = """return [...document.querySelectorAll('figure svg text')].filter((text) => {
+          const box = text.ownerSVGElement.getBoundingClientRect();
+          const own = text.getBoundingClientRect();
+          return own.left < box.left - 2 || own.right > box.right + 2
+            || own.top < box.top - 2 || own.bottom > box.bottom + 2;
+        }).map((text) => text.textContent);"""
+    found = browser.execute_script(outside)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert found == []
+
+
 @pytest.fixture(scope="module")
 def harmful_address(harmful: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return report.build(harmful, tmp_path_factory.mktemp("harmful") / "index.html").as_uri()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from unicodedata import east_asian_width
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -38,8 +39,8 @@ def heat_map(
 
     Source: Nuñez, Anderton & Renslow (2018), PLoS ONE 13:e0199239 (cividis).
     """
-    left = 8 + LETTER * max(map(len, map(_short, rows)))
-    top = 10 + LETTER * max(map(len, map(_short, columns)))
+    left = 8 + max(map(_width, rows))
+    top = 10 + max(map(_width, columns))
     wide = min((WIDTH - left) / len(columns), 2 * CELL)
     total = top + CELL * len(rows) + 4
     figure = Figure(figsize=(WIDTH / 72, total / 72))
@@ -73,6 +74,11 @@ def heat_map(
 
 def _short(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _width(name: str) -> float:
+    """Of a label in points: Hangul and its like are two letters wide."""
+    return LETTER * sum(1 + (east_asian_width(c) in "WF") for c in _short(name))
 
 
 def _on(shade: tuple[float, float, float, float]) -> str:
