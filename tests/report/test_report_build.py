@@ -16,7 +16,7 @@ import pytest
 
 from personalign import report
 from personalign.errors import RunError
-from personalign.report import findings, plain
+from personalign.report import findings, sentences
 from personalign.report.samples import browser_data, to_script
 from personalign.report.words import LANGUAGES, Words, number, percent, signed
 
@@ -214,12 +214,12 @@ def test_korean_page(run: Path, tmp_path: Path) -> None:
 )
 def test_plain_words(low: float | None, high: float | None, metric: str, said: str) -> None:
     contrast = {"task": "t", "metric": metric, "difference": 0.061, "low": low, "high": high}
-    assert said in plain.contrast(Words("en"), contrast | {"unit": "proportion"})
+    assert said in sentences.contrast(Words("en"), contrast | {"unit": "proportion"})
 
 
 def test_an_unknown_difference_tells_why() -> None:
     contrast = {"task": "t", "metric": "m", "difference": None, "reason": "no pair is complete"}
-    assert plain.contrast(Words("en"), contrast) == "t: not known (no pair is complete)."
+    assert sentences.contrast(Words("en"), contrast) == "t: not known (no pair is complete)."
 
 
 @pytest.mark.parametrize(("p", "changed"), [(0.03, True), (0.12, False), (None, True)])
@@ -229,7 +229,7 @@ def test_a_change_is_what_the_corrected_p_calls_one(p: float | None, changed: bo
         "low": 0.01, "high": 0.09, "p": 0.01, "p_adjusted": p, "detectable": 0.1,
     }  # fmt: skip
     for language, said in (("en", "no clear change"), ("ko", "p = 0.120")):
-        told = plain.contrast(Words(language), found)
+        told = sentences.contrast(Words(language), found)
         assert (said not in told) == changed
         assert ("p = 0.120" in told) == (not changed)
 

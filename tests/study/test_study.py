@@ -52,8 +52,14 @@ SMALL: dict[str, Any] = {
         "checkpoint_steps": 1,
         "health": {"samples": 2, "sample_tokens": 8},
     },
-    "measures": {"tasks": ["behaviour", "statements", "social", "replies"], "scenes": 3, "asks": 1,
-                 "social_items": 4, "replies": 1, "max_new_tokens": 4},
+    "measures": {
+        "tasks": ["behaviour", "statements", "social", "replies"],
+        "scenes": 3,
+        "asks": 1,
+        "social_items": 4,
+        "replies": 1,
+        "max_new_tokens": 4,
+    },
 }
 
 

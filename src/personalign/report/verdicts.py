@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from personalign.report import plain
+from personalign.report import sentences
 from personalign.report.findings import Findings
 from personalign.report.margins import base_margin
 from personalign.report.words import Words
@@ -42,9 +42,9 @@ def _lines(words: Words, found: Findings, persona: str) -> Iterator[Line]:
         if condition == "base":
             continue
         seen = found.verification(persona, condition)
-        said = list(plain.changes(words, found, persona, condition))
+        said = list(sentences.changes(words, found, persona, condition))
         if seen and seen.margin:
-            said.insert(0, plain.behaviour(words, persona, seen.margin, before))
+            said.insert(0, sentences.behaviour(words, persona, seen.margin, before))
         yield Line(
             condition=words.name("condition", condition),
             verdict=seen.verdict if seen else "unjudged",
