@@ -16,9 +16,9 @@ from personalign.errors import InputError
 from personalign.report import findings, heatmap
 from personalign.report.agreement import tells_apart
 from personalign.report.compare import comparison, read_runs
-from personalign.report.fronts import tradeoffs
 from personalign.report.samples import browser_data
 from personalign.report.sections import sections
+from personalign.report.tradeoffs import tradeoffs
 from personalign.report.words import Words
 
 EN = Words("en")

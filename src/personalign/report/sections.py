@@ -8,13 +8,13 @@ from personalign.report.agreement import agreement
 from personalign.report.behaviour import behaviour
 from personalign.report.curves import training
 from personalign.report.findings import Findings
-from personalign.report.fronts import tradeoffs
 from personalign.report.harm import harm
 from personalign.report.layout import Group
 from personalign.report.lengths import lengths
 from personalign.report.outcomes import outcomes
 from personalign.report.reliability import reliability
 from personalign.report.scales import types
+from personalign.report.tradeoffs import tradeoffs
 from personalign.report.traits import traits
 from personalign.report.words import Words
 
