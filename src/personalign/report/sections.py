@@ -13,9 +13,9 @@ from personalign.report.layout import Group
 from personalign.report.lengths import lengths
 from personalign.report.outcomes import outcomes
 from personalign.report.reliability import reliability
-from personalign.report.scales import types
 from personalign.report.tradeoffs import tradeoffs
 from personalign.report.traits import traits
+from personalign.report.types import types
 from personalign.report.words import Words
 
 __all__ = ["ALWAYS", "SECTIONS", "sections"]
