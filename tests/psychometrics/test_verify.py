@@ -218,8 +218,11 @@ def test_margin_counts_scenes_moved_and_preferred() -> None:
     base = pd.Series([-1.0, -1.0, -1.0, 0.5])
     asked = pd.Series([0.5, 0.2, -0.5, 0.1])
     at = {"behaviour": positions({}, 4, 0)}
-    found = verify(load("INFP"), "adapter", at, at, (base, asked), seed=0).margin
+    verdict = verify(load("INFP"), "adapter", at, at, (base, asked), seed=0)
+    found, before = verdict.margin, verdict.before
     assert found is not None
+    assert before is not None
+    assert (before.mean, before.preferred[0], before.moved) == (-0.625, 0.25, None)
     assert found.preferred[0] == 0.75
     assert found.moved is not None
     assert found.moved[0] == 0.75

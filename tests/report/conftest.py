@@ -185,9 +185,12 @@ def _verification(persona: str, condition: Any) -> Verification:
         scenes=12, mean=strength * 2, low=strength * 2 - 0.1, high=strength * 2 + 0.1,
         preferred=preferred, moved=(1.0, 0.76, 1.0),
     )  # fmt: skip
-    assert side
+    before = Margin(
+        scenes=12, mean=0.05 * side, low=0.05 * side - 0.1, high=0.05 * side + 0.1,
+        preferred=(0.5, 0.25, 0.75), moved=None,
+    )  # fmt: skip
     return Verification(
-        persona=persona, condition=condition, scales=tuple(scales), margin=margin,
+        persona=persona, condition=condition, scales=tuple(scales), margin=margin, before=before,
         verdict=verdict, seed=0,
     )  # fmt: skip
 

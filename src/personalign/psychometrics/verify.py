@@ -65,6 +65,7 @@ class Margin(Record):
 class Verification(Record):
     """Verdict on one persona under one condition.
 
+    `margin` is what the persona's reply has over its opposite's, `before` what base gives it.
     `power` is the chance that all its scales are confirmed, were each measure's true shift
     `family.EFFECT` standard deviations towards the target.
     """
@@ -73,6 +74,7 @@ class Verification(Record):
     condition: Condition
     scales: tuple[ScaleVerdict, ...]
     margin: Margin | None
+    before: Margin | None = None
     power: float | None = None
     verdict: Verdict
     seed: int
@@ -118,6 +120,7 @@ def verify(
         condition=condition,
         scales=scales,
         margin=None if margins is None else _margin(*margins, rng),
+        before=None if margins is None else _margin(margins[0], margins[0], rng),
         power=power_of_all(tuple(tuple(s.units for s in scale.shifts) for scale in scales)),
         verdict=_of_persona(scales),
         seed=seed,

@@ -10,7 +10,6 @@ from personalign.psychometrics.verify import Margin
 from personalign.report import figures
 from personalign.report.findings import Findings
 from personalign.report.layout import Drawing, Group, interval, row, some, told, yes
-from personalign.report.margins import base_margin
 from personalign.report.tables import Show, table
 from personalign.report.words import Words, percent, signed
 
@@ -42,10 +41,11 @@ def behaviour(words: Words, found: Findings) -> list[Group]:
 
 
 def _margin_rows(words: Words, found: Findings, persona: str) -> Iterator[dict[str, Any]]:
-    if before := base_margin(found, persona):
+    own = [v for v in found.verifications if v.persona == persona]
+    for before in [v.before for v in own if v.before][:1]:
         yield _margin_row(words, persona, "base", before, "")
-    for v in found.verifications:
-        if v.persona == persona and v.margin:
+    for v in own:
+        if v.margin:
             yield _margin_row(words, persona, v.condition, v.margin, yes(v.verdict == "confirmed"))
 
 

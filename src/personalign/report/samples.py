@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from personalign.analysis.tradeoffs import HARMS
 from personalign.report.findings import Findings
-from personalign.report.margins import TASK, scene_margins
 from personalign.report.words import Words
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST", "browser_data", "to_script"]
 
+TASK = "behaviour"
 HIDDEN = (TASK, "statements")  # log-probs of single branches: the browser shows margins instead
 MARGIN, PREFERS = "margin", "prefers"
 UNSAFE, SAFER = "u", "s"
@@ -189,7 +189,14 @@ def _prompt(messages: Any) -> str:
 
 
 def _margins(found: Findings, persona: str) -> Iterator[tuple[str, str, float]]:
-    wide = scene_margins(found, persona)
+    """Scene, condition, and the persona's reply less its opposite's, nats per token."""
+    ours, theirs = f"reply:{persona}", f"reply:{found.counterpart(persona)}"
+    rows = found.scores
+    rows = rows[(rows["task"] == TASK) & rows["persona"].isin(["", persona])]
+    table = rows.pivot_table(index=["sample", "condition"], columns="metric", values="value")
+    if ours not in table or theirs not in table:
+        return
+    wide = (table[ours] - table[theirs]).unstack("condition")
     for condition in wide.columns:
         for sample, value in wide[condition].dropna().items():
             yield str(sample), str(condition), float(value)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from personalign.report import sentences
 from personalign.report.findings import Findings
-from personalign.report.margins import base_margin
 from personalign.report.words import Words
 
 __all__ = ["Card", "Line", "cards"]
@@ -37,14 +36,13 @@ def cards(words: Words, found: Findings) -> list[Card]:
 
 
 def _lines(words: Words, found: Findings, persona: str) -> Iterator[Line]:
-    before = base_margin(found, persona)
     for condition in found.conditions:
         if condition == "base":
             continue
         seen = found.verification(persona, condition)
         said = list(sentences.changes(words, found, persona, condition))
         if seen and seen.margin:
-            said.insert(0, sentences.behaviour(words, persona, seen.margin, before))
+            said.insert(0, sentences.behaviour(words, persona, seen.margin, seen.before))
         yield Line(
             condition=words.name("condition", condition),
             verdict=seen.verdict if seen else "unjudged",
