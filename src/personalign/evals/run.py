@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inspect_ai import Task, eval_set
-from inspect_ai.dataset import Sample
+from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.hooks import Hooks, SampleEnd, hooks
 from inspect_ai.log import (
     EvalLog,
@@ -35,6 +35,7 @@ from personalign.errors import RunError, unknown
 from personalign.evals.emotion_bench import with_changes
 from personalign.evals.logs import errors, rows, unjudged
 from personalign.evals.registry import TASKS
+from personalign.evals.strata import interleaved
 from personalign.models.engine import BATCH
 from personalign.records import ScoreRow
 from personalign.runs import content_hash
@@ -78,8 +79,12 @@ def _heard(progress: Callable[[int], None]) -> Iterator[None]:
         _listener.remove(progress)
 
 
-def tasks_named(names: Sequence[str], args: Mapping[str, Mapping[str, Any]] = {}) -> list[Task]:
+def tasks_named(
+    names: Sequence[str], args: Mapping[str, Mapping[str, Any]] = {}, seed: int = 0
+) -> list[Task]:
     """Tasks by name, each with its own arguments where `args` has some.
+
+    Samples are laid out so that the first so many have each kind of question by its share.
 
     Raises:
         InputError: for a task or an argument that does not exist, with the nearest one.
@@ -87,7 +92,17 @@ def tasks_named(names: Sequence[str], args: Mapping[str, Mapping[str, Any]] = {}
     for name in [*names, *args]:
         if name not in TASKS:
             raise unknown("task", name, TASKS)
-    return [_made(name, args.get(name, {})) for name in names]
+    return [_laid_out(_made(name, args.get(name, {})), seed) for name in names]
+
+
+def _laid_out(task: Task, seed: int) -> Task:
+    task.dataset = MemoryDataset(interleaved(list(task.dataset), _kind, seed))
+    return task
+
+
+def _kind(sample: Sample) -> str:
+    about = sample.metadata or {}
+    return str(about.get("kind") or about.get("cluster"))
 
 
 def _made(name: str, args: Mapping[str, Any]) -> Task:
@@ -150,7 +165,7 @@ def logged(
         models: Who is measured; see `provider.model`.
         tasks: What is measured; see `tasks_named`.
         log_dir: Folder of the logs. It may hold those of other evaluations.
-        limit: First samples of each task; all where None.
+        limit: First samples of each task, as `tasks_named` lays them out; all where None.
         seed: Decides every draw, together with prompt and epoch.
         concurrency: Samples of a task that are under way at the same time; as many as two batches,
             so that one waits whole while the other is answered.

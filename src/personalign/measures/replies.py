@@ -23,10 +23,10 @@ class Replies(Measure):
 
     @cached_property
     def scenes(self) -> list[Scene]:
-        """Some of the situations that measure."""
+        """Some of the situations that measure, spread over the areas."""
         settings = self.material.settings
         measuring = scenes.select(self.material.scenes, "measure", settings.scenes)
-        return measuring[: settings.replies]
+        return scenes.select(measuring, "measure", settings.replies)
 
     @property
     def sampling(self) -> Sampling:

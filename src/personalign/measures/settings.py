@@ -29,7 +29,7 @@ class Measures(Record):
     social: str = "starter"
     """Social items: `starter`, `hub`, a file or SocialIQA's folder."""
     social_items: int | None = Field(None, ge=2)
-    """How many social items; all where empty."""
+    """How many social items, drawn by kind of question; all where empty."""
     evaluations: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Inspect tasks by name (docs/evaluations.md), each with its arguments, `{}` for none."""
     evaluation_limit: int | None = Field(None, ge=1)

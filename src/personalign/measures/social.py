@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from personalign.evals import social
+from personalign.evals.strata import stratified
 from personalign.measures.measure import Measure, Scored
 from personalign.models.respondent import Progress, Respondent, silent
 from personalign.records import Arm
@@ -23,9 +24,10 @@ class Social(Measure):
 
     @cached_property
     def items(self) -> list[social.SocialItem]:
-        """Items in the file's order."""
+        """Items in the file's order; a part of them is drawn by kind of question."""
         settings = self.material.settings
-        return social.read(settings.social)[: settings.social_items]
+        items, size = social.read(settings.social), settings.social_items
+        return stratified(items, lambda item: item.kind, size, self.material.seed)
 
     @property
     def task(self) -> str:

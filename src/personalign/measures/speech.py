@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from importlib import resources
-from itertools import zip_longest
 from threading import Lock
 
 import numpy as np
@@ -15,6 +14,7 @@ import yaml
 
 from personalign.corpus import scenes
 from personalign.errors import ModelError
+from personalign.evals.strata import stratified
 from personalign.measures.measure import Measure, Scored
 from personalign.models.judges.embedding import packaged_encoder
 from personalign.models.local import Generation, Sampling
@@ -45,15 +45,11 @@ class Opening(Record):
     text: str
 
 
-def openings(limit: int | None = None) -> list[Opening]:
-    """The shipped openings, by a second writer; with a limit, taken from the areas in turn."""
+def openings(limit: int | None = None, seed: int = 0) -> list[Opening]:
+    """The shipped openings, by a second writer; a part of them is drawn by area."""
     text = (resources.files("personalign.measures") / "openings.yaml").read_text(encoding="utf-8")
     found = [Opening.model_validate(o) for o in yaml.safe_load(text)["openings"]]
-    areas: dict[str, list[Opening]] = {}
-    for opening in found:
-        areas.setdefault(opening.area, []).append(opening)
-    turns = (o for turn in zip_longest(*areas.values()) for o in turn if o is not None)
-    return [o for _, o in zip(range(limit or len(found)), turns, strict=False)]
+    return stratified(found, lambda opening: opening.area, limit, seed)
 
 
 class Speech(Measure):
@@ -67,7 +63,7 @@ class Speech(Measure):
     @cached_property
     def openings(self) -> list[Opening]:
         """What is said to it."""
-        return openings(self.material.settings.openings)
+        return openings(self.material.settings.openings, self.material.seed)
 
     @property
     def size(self) -> int:

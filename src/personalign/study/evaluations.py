@@ -37,7 +37,7 @@ def planned_tasks(study: Study) -> list[Task]:
             "evaluations of a full fine-tuning are not run inside a study",
             "run `inspect eval personalign/TASK --model personalign/FOLDER` for it",
         )
-    return run.tasks_named(list(asked), asked)
+    return run.tasks_named(list(asked), asked, study.config.seed)
 
 
 def contents(study: Study) -> list[str]:
