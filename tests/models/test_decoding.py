@@ -48,7 +48,7 @@ def test_rows_leave_when_they_end_and_the_others_go_on(
     sampling, seeds = Sampling(24, temperature), list(range(10))
     whole = three.draw(prompts, names, sampling, seeds)
     ends = [token for reply in whole[:6] for token in three.tokenizer(reply.text)["input_ids"][5:9]]
-    monkeypatch.setattr(LocalModel, "_stops", lambda self: sorted(set(ends)))
+    monkeypatch.setattr(LocalModel, "stops", lambda self: sorted(set(ends)))
     sizes: list[int] = []
     select = DynamicCache.batch_select_indices
 
@@ -78,7 +78,7 @@ def test_settings_that_a_base_brings_do_not_break_a_batch(
     sampling, names = Sampling(16, 1.0), [None] * 10
     whole = three.draw(prompts, names, sampling, list(range(10)))
     ends = [t for reply in whole[:6] for t in three.tokenizer(reply.text)["input_ids"][3:6]]
-    monkeypatch.setattr(LocalModel, "_stops", lambda self: sorted(set(ends)))
+    monkeypatch.setattr(LocalModel, "stops", lambda self: sorted(set(ends)))
     together = three.draw(prompts, names, sampling, list(range(10)))
     alone = [three.draw([p], [None], sampling, [s])[0] for s, p in enumerate(prompts)]
     assert together == alone

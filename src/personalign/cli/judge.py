@@ -14,7 +14,6 @@ import typer
 from personalign.cli.show import Json, progress_bars, table
 
 if TYPE_CHECKING:
-    from personalign.files import write_atomic
     from personalign.models.judges.calibration import Calibration
 
 __all__ = ["app"]
@@ -74,6 +73,7 @@ def calibrate(
     import anyio
 
     from personalign.errors import InputError
+    from personalign.files import write_atomic
     from personalign.models.judges import open_judge
     from personalign.models.judges.calibration import calibrate, corrected
     from personalign.models.judges.labelled import read_labelled
