@@ -5,7 +5,7 @@
     base = pa.Model.load()                      # or a Hub id, or a folder
     infp = base.with_adapter("runs/quickstart/adapters/INFP", strength=0.8)
     infp.reply("My landlord raised the rent.")
-    pa.verify(infp, persona="INFP").verdict
+    pa.verify(infp, persona="INFP").word
 
     study = pa.Study.read("recipes/quickstart.yaml")
     study.run()

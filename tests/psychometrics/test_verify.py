@@ -59,7 +59,8 @@ def check(
 
 def test_a_planted_persona_is_confirmed() -> None:
     found = check({s: 0.3 * d for s, d in INFP.items()}, measures=("behaviour", "statements"))
-    assert found.verdict == "confirmed"
+    assert found.criterion("moved").verdict == "confirmed"
+    assert found.word == "moved, text not asked"
     for scale in found.scales:
         assert scale.verdict == "confirmed"
         for shift in scale.shifts:
@@ -69,7 +70,7 @@ def test_a_planted_persona_is_confirmed() -> None:
 
 def test_the_opposite_is_contradicted() -> None:
     found = check({s: -0.3 * d for s, d in INFP.items()})
-    assert found.verdict == "contradicted"
+    assert found.word == "contradicted"
     assert {s.verdict for s in found.scales} == {"contradicted"}
 
 
@@ -82,7 +83,7 @@ def test_one_wrong_letter_contradicts_the_persona_and_names_it() -> None:
         "TF": "confirmed",
         "JP": "confirmed",
     }
-    assert found.verdict == "contradicted"
+    assert found.word == "contradicted"
 
 
 @pytest.mark.parametrize(("measures", "personas"), [(1, 250), (2, 150), (5, 80)])
@@ -240,7 +241,7 @@ def test_an_acquiescent_model_without_trait_is_indeterminate() -> None:
     verdicts = [
         verify(
             load(name), "adapter", base, measured(yes, seed), None, seed, centred={"self-report"}
-        ).verdict
+        ).word
         for seed, name in enumerate(("INFP", "ESTJ", "ENTJ", "ISFJ"), start=2)
     ]
     assert set(verdicts) == {"indeterminate"}
@@ -257,10 +258,10 @@ def test_a_position_must_be_moved_and_on_its_side() -> None:
         positions = measured(base, 1), measured(asked, 2)
         return verify(load("INFP"), "adapter", *positions, None, 0, centred={"self-report"})
 
-    assert verdict(plain, there).verdict == "confirmed"
-    assert verdict(there, there).verdict == "indeterminate"
-    assert verdict(against, nearer).verdict == "indeterminate"
-    assert verdict(plain, against).verdict == "contradicted"
+    assert verdict(plain, there).word == "moved, text not asked"
+    assert verdict(there, there).word == "indeterminate"
+    assert verdict(against, nearer).word == "indeterminate"
+    assert verdict(plain, against).word == "contradicted"
     standing = verdict(there, there).scales[0].shifts[0].standing
     assert standing is not None
     assert standing.verdict == "confirmed"
@@ -269,7 +270,7 @@ def test_a_position_must_be_moved_and_on_its_side() -> None:
 def test_without_base_the_midpoint_decides() -> None:
     asked = measured(Scripted({s: 0.4 * d for s, d in INFP.items()}), 1)
     found = verify(load("INFP"), "adapter", {}, asked, None, 0, centred={"self-report"})
-    assert found.verdict == "confirmed"
+    assert found.criterion("moved").verdict == "confirmed"
     assert found.scales[0].shifts[0].reference == "midpoint"
     with pytest.raises(InputError, match="neither base nor midpoint"):
         verify(load("INFP"), "adapter", {}, asked, None, 0)
@@ -287,7 +288,7 @@ def test_power_is_the_share_of_simulations_that_confirm() -> None:
     shown = np.mean([s.verdict == "confirmed" for v in found for s in v.scales])
     assert shown > power(units, tests=4) - 0.03  # the least, at Holm's first step
     assert found[0].power == power_of_all(((units,),) * 4)
-    assert np.mean([v.verdict == "confirmed" for v in found]) == pytest.approx(
+    assert np.mean([v.word == "moved, text not asked" for v in found]) == pytest.approx(
         found[0].power or 0, abs=0.13
     )
     assert power_of_all(((units, units),) * 4) > power_of_all(((units,),) * 4)
@@ -305,6 +306,10 @@ def test_the_same_everywhere_is_no_evidence_below_eight_units() -> None:
     def verdict(units: int) -> str:
         base = pd.DataFrame(np.zeros((units, 4)), columns=list(SCALES))
         moved = {"behaviour": base + pd.Series(INFP, dtype=float)}
-        return verify(load("INFP"), "adapter", {"behaviour": base}, moved, None, 0).verdict
+        return (
+            verify(load("INFP"), "adapter", {"behaviour": base}, moved, None, 0)
+            .criterion("moved")
+            .verdict
+        )
 
     assert (verdict(7), verdict(8)) == ("indeterminate", "confirmed")  # 0.5⁸ · 4 < 0.025

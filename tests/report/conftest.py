@@ -18,7 +18,7 @@ from personalign.models.judges.labelled import Labelled
 from personalign.models.judges.verdict import Verdict
 from personalign.psychometrics.agreement import multitrait_multimethod
 from personalign.psychometrics.validity import ArmFigure, Validity
-from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
+from personalign.psychometrics.verify import Criterion, Margin, ScaleVerdict, Shift, Verification
 from personalign.records import Arm, Message, ScoreRow, Transcript, to_jsonl
 
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)> </script>"
@@ -179,7 +179,11 @@ def _verification(persona: str, condition: Any) -> Verification:
             )
             for measure in ("behaviour", "statements")
         ]  # fmt: skip
-        scales.append(ScaleVerdict(scale=scale, target=target, shifts=shifts, verdict=verdict))
+        scales.append(
+            ScaleVerdict(
+                scale=scale, target=target, positive=way > 0, shifts=shifts, verdict=verdict
+            )
+        )
     preferred = (0.92, 0.65, 0.99) if strength > 0.1 else (0.5, 0.25, 0.75)
     margin = Margin(
         scenes=12, mean=strength * 2, low=strength * 2 - 0.1, high=strength * 2 + 0.1,
@@ -189,9 +193,14 @@ def _verification(persona: str, condition: Any) -> Verification:
         scenes=12, mean=0.05 * side, low=0.05 * side - 0.1, high=0.05 * side + 0.1,
         preferred=(0.5, 0.25, 0.75), moved=None,
     )  # fmt: skip
+    silent = "the measure `speech` was not asked"
+    criteria = (
+        Criterion(name="moved", verdict=verdict, value=0.4, low=0.3, high=0.5, reason="EI <first>"),
+        Criterion(name="shown", verdict="not asked", reason=silent),
+    )
     return Verification(
         persona=persona, condition=condition, scales=tuple(scales), margin=margin, before=before,
-        verdict=verdict, seed=0,
+        word=verdict, criteria=criteria, seed=0,
     )  # fmt: skip
 
 

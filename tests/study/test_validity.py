@@ -159,13 +159,13 @@ def test_losses_are_counted(study: Study, scores: pd.DataFrame) -> None:
 def test_every_measure_that_a_study_names_has_a_voice(study: Study, scores: pd.DataFrame) -> None:
     verdict = {(v.persona, v.condition): v for v in reach(study, scores)}
     adapter = verdict["INFP", "adapter"]
-    assert adapter.verdict == "confirmed"
+    assert adapter.criterion("moved").verdict == "confirmed"
     assert all({s.measure for s in scale.shifts} == set(MEASURES) for scale in adapter.scales)
     against = scores.copy()
     turned = against["task"].eq("letters") & against["condition"].eq("adapter")
     against.loc[turned, "value"] = 1 - against.loc[turned, "value"]
     verdict = {(v.persona, v.condition): v for v in reach(study, against)}
-    assert verdict["INFP", "adapter"].verdict == "indeterminate"
+    assert verdict["INFP", "adapter"].word == "indeterminate"
 
 
 @pytest.mark.parametrize("gone", MEASURES)

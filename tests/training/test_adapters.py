@@ -91,7 +91,7 @@ def test_card_says_what_it_is(adapter: Path) -> None:
 
 def test_verification_is_added_when_it_exists(adapter: Path) -> None:
     scales = [{"target": "I", "verdict": "confirmed"}]
-    verified(adapter, [{"condition": "adapter", "verdict": "confirmed", "scales": scales}])
+    verified(adapter, [{"condition": "adapter", "word": "confirmed", "scales": scales}])
     assert read_card(adapter).verdict() == "confirmed"
     assert "| adapter | confirmed | I: confirmed |" in (adapter / "README.md").read_text()
 

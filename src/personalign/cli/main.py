@@ -40,7 +40,7 @@ study_app.command("plan")(report.plan)
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
 STOPPED = 130  # exit code after Ctrl-C
-MARKS = {"confirmed": "+", "indeterminate": "?", "contradicted": "-"}
+MARKS = {"confirmed": "+", "indeterminate": "?", "contradicted": "-", "not asked": "·"}
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
 
 
@@ -199,9 +199,17 @@ def _show_verdicts(folder: Path, page: Path | None, as_json: bool) -> None:
         letters = " ".join(f"{s.target}{MARKS[s.verdict]}" for s in v.scales)
         prefers = f"{v.margin.preferred[0]:.0%}" if v.margin else ""
         moved = f"{v.margin.moved[0]:.0%}" if v.margin and v.margin.moved else ""
-        rows.append([v.persona, v.condition, v.verdict, letters, moved, prefers])
-    table(["persona", "condition", "verdict", "scales", "moved", "prefers own reply"], rows)
-    print(f"\nscales: {', '.join(f'{mark} {verdict}' for verdict, mark in MARKS.items())}")
+        grounds = " ".join(f"{c.name}{MARKS[c.verdict]}" for c in v.criteria)
+        rows.append([v.persona, v.condition, v.word, grounds, letters, moved, prefers])
+    head = ["persona", "condition", "verdict", "by", "scales", "scenes moved", "prefers own reply"]
+    table(head, rows)
+    print(f"\nmarks: {', '.join(f'{mark} {verdict}' for verdict, mark in MARKS.items())}")
+    for v in found:
+        print(f"{v.persona} {v.condition}")
+        for c in v.criteria:
+            shown = "" if c.value is None else f" {c.value:+.2f}"
+            ends = "" if c.low is None else f" ({c.low:+.2f} to {c.high:+.2f})"
+            print(f"  {c.name}: {c.verdict}{shown}{ends}{f'; {c.reason}' if c.reason else ''}")
     if page:
         print(f"report: {page}")
 

@@ -49,6 +49,12 @@ class Behaviour(Measure):
     def positions(self, rows: pd.DataFrame) -> pd.DataFrame:
         return behaviour_positions(rows, catalog())
 
+    def gains(self, base: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+        before, now = (
+            rows.pivot(index="sample", columns="metric", values="value") for rows in (base, after)
+        )
+        return (now - before).dropna(how="all").rename(columns=lambda m: m.removeprefix("reply:"))
+
     def margins(
         self, base: pd.DataFrame, after: pd.DataFrame, own: str, other: str
     ) -> Margins | None:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from personalign.measures.settings import Measures
 from personalign.models.respondent import Progress, Respondent, silent
+from personalign.psychometrics.criteria import Spoken
 from personalign.psychometrics.inventory import Inventory
 from personalign.psychometrics.scoring import answers_of
 from personalign.records import Arm, Scene, State, Transcript
@@ -58,6 +59,7 @@ class Measure(ABC):
         by_default: A study that names no measures takes it.
         centred: It has a midpoint between the poles of a scale, so that base is not needed.
         voice: It speaks in the verdict.
+        text: What it says in the verdict is of free text, apart from what moved.
         varied: It asks about the same items in several wordings.
         beside: Name of the measure that it is compared with, and that must be asked too.
     """
@@ -68,6 +70,7 @@ class Measure(ABC):
     by_default: ClassVar[bool] = False
     centred: ClassVar[bool] = False
     voice: ClassVar[bool] = True
+    text: ClassVar[bool] = False
     varied: ClassVar[bool] = False
     beside: ClassVar[str | None] = None
 
@@ -106,6 +109,14 @@ class Measure(ABC):
         self, base: pd.DataFrame, after: pd.DataFrame, own: str, other: str
     ) -> Margins | None:
         """Where the persona `own` stands against `other`, from rows of base and of an arm."""
+        return None
+
+    def gains(self, base: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame | None:
+        """Situation × persona whose reply it is: nats per token above base, from rows of both."""
+        return None
+
+    def spoken(self, rows: pd.DataFrame) -> Spoken | None:
+        """What was said to each opening, from an arm's rows, where free text is rated."""
         return None
 
     @property

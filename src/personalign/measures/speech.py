@@ -21,6 +21,7 @@ from personalign.models.local import Generation, Sampling
 from personalign.models.respondent import Progress, Respondent, seed_of, silent
 from personalign.personas import DICHOTOMIES, TYPES, catalog
 from personalign.psychometrics import speech
+from personalign.psychometrics.criteria import Spoken
 from personalign.psychometrics.speech import SpeechRater
 from personalign.records import Arm, Message, Record, Scene, State, Transcript
 
@@ -33,6 +34,7 @@ ENCODED = 40
 """Situations that the rater of sentence embeddings learns from: encoding takes a minute."""
 
 NAMED = "named"
+MANNER = ("repeated", "ended", "empty", "tokens")
 RATERS = ("words", "sentences")
 _TEACHING = Lock()  # arms are asked at the same time, and raters are taught once
 
@@ -59,6 +61,7 @@ class Speech(Measure):
     name = "speech"
     about = "persona"
     by_default = True
+    text = True
 
     @cached_property
     def openings(self) -> list[Opening]:
@@ -157,6 +160,12 @@ class Speech(Measure):
         by_rater = placed.groupby(["sample", "rater", "scale"])["value"].mean()
         found: pd.DataFrame = by_rater.groupby(["sample", "scale"]).mean().unstack("scale")
         return 2 * found.reindex([o.id for o in self.openings]) - 1
+
+    def spoken(self, rows: pd.DataFrame) -> Spoken:
+        kind = rows["metric"].str.split(":").str[0]
+        means = rows.groupby(["sample", kind])["value"].mean().unstack()
+        means = means.reindex([o.id for o in self.openings], columns=[*MANNER, NAMED])
+        return Spoken(self.positions(rows), means[list(MANNER)], means[NAMED].dropna())
 
 
 def repeated(text: str) -> float:

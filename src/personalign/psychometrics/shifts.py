@@ -11,7 +11,7 @@ from personalign.errors import InputError
 from personalign.psychometrics.intervals import UnitMean, mean_over_units
 from personalign.records import Record
 
-__all__ = ["Reference", "Shift", "Standing", "Verdict", "shift_of", "unit_mean"]
+__all__ = ["Reference", "ScaleVerdict", "Shift", "Standing", "Verdict", "shift_of", "unit_mean"]
 
 Verdict = Literal["confirmed", "indeterminate", "contradicted"]
 
@@ -65,6 +65,17 @@ class Shift(Record):
     def probabilities(self) -> tuple[float, ...]:
         """The chance of the target's side in each comparison that the measure has."""
         return (self.probability, *([self.standing.probability] if self.standing else []))
+
+
+class ScaleVerdict(Record):
+    """What all measures together say of one scale; `target` is the pole that was asked for, and
+    `positive` whether that is the scale's positive one."""
+
+    scale: str
+    target: str
+    positive: bool
+    shifts: tuple[Shift, ...]
+    verdict: Verdict
 
 
 def shift_of(

@@ -12,8 +12,9 @@ A measure confirms where every comparison that it has lies on the target's side,
 where one lies on the other and none on the target's; all measures of all scales of the persona are
 corrected together (`family`), so that at most 5 % of personas have a null scale that is confirmed
 or contradicted. A scale is confirmed where one measure confirms and none contradicts, contradicted
-where one contradicts and none confirms. A persona is confirmed where every scale is confirmed, and
-contradicted where one is contradicted; otherwise it is indeterminate.
+where one contradicts and none confirms. A persona has *moved* where every scale is confirmed; free
+text is judged in the same way, as a family of its own, and what a persona must show besides to be
+called confirmed stands in `criteria`.
 
 Units are random: the claim is about items and situations like these, not about these alone.
 `power` says how often a true effect of a stated size would be confirmed with so many units.
@@ -21,7 +22,7 @@ Units are random: the claim is about items and situations like these, not about 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -29,21 +30,41 @@ from scipy import stats
 
 from personalign.errors import InputError
 from personalign.personas import DICHOTOMIES, Persona
+from personalign.psychometrics.criteria import (
+    Criterion,
+    Spoken,
+    Word,
+    fluent,
+    moved,
+    not_asked,
+    own,
+    shown,
+    word,
+)
 from personalign.psychometrics.family import corrected, power_of_all
-from personalign.psychometrics.intervals import ALPHA
-from personalign.psychometrics.shifts import Shift, Standing, Verdict, shift_of, unit_mean
+from personalign.psychometrics.intervals import ALPHA, mean_over_units
+from personalign.psychometrics.shifts import (
+    ScaleVerdict,
+    Shift,
+    Standing,
+    Verdict,
+    shift_of,
+    unit_mean,
+)
 from personalign.records import Condition, Record
 
-__all__ = ["Margin", "ScaleVerdict", "Shift", "Standing", "Verdict", "Verification", "verify"]
-
-
-class ScaleVerdict(Record):
-    """What all measures together say of one scale; `target` is the pole that was asked for."""
-
-    scale: str
-    target: str
-    shifts: tuple[Shift, ...]
-    verdict: Verdict
+__all__ = [
+    "Criterion",
+    "Margin",
+    "ScaleVerdict",
+    "Shift",
+    "Spoken",
+    "Standing",
+    "Verdict",
+    "Verification",
+    "Word",
+    "verify",
+]
 
 
 class Margin(Record):
@@ -65,19 +86,32 @@ class Margin(Record):
 class Verification(Record):
     """Verdict on one persona under one condition.
 
-    `margin` is what the persona's reply has over its opposite's, `before` what base gives it.
-    `power` is the chance that all its scales are confirmed, were each measure's true shift
+    `word` is the verdict, by the `criteria` in their order (`criteria.word`). `scales` say whether
+    it moved, by log-probs and self-report, and `spoken` whether it shows in free text: a family of
+    its own. `margin` is what the persona's reply has over its opposite's, `before` what base gives
+    it. `power` is the chance that all `scales` are confirmed, were each measure's true shift
     `family.EFFECT` standard deviations towards the target.
     """
 
     persona: str
     condition: Condition
+    word: Word
+    criteria: tuple[Criterion, ...]
     scales: tuple[ScaleVerdict, ...]
+    spoken: tuple[ScaleVerdict, ...] = ()
     margin: Margin | None
     before: Margin | None = None
     power: float | None = None
-    verdict: Verdict
     seed: int
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether its numbers may be read as the persona's."""
+        return self.word == "confirmed"
+
+    def criterion(self, name: str) -> Criterion:
+        """What was found for one criterion."""
+        return next(c for c in self.criteria if c.name == name)
 
 
 def verify(
@@ -88,6 +122,8 @@ def verify(
     margins: tuple[pd.Series[float], pd.Series[float]] | None,
     seed: int,
     centred: Collection[str] = (),
+    gains: pd.DataFrame | None = None,
+    spoken: tuple[Spoken, Spoken] | None = None,
 ) -> Verification:
     """Verdict on a persona under a condition.
 
@@ -97,34 +133,82 @@ def verify(
         margins: Persona's reply minus opposite's, per scene: base and condition.
         seed: Of the bootstrap.
         centred: Measures whose zero is a midpoint between the poles.
+        gains: Situation × persona: how much likelier than under base its reply became.
+        spoken: What base and condition said to the same openings.
 
     Raises:
         InputError: if no measure says anything on a scale of the persona, or a measure has
             neither base nor midpoint.
     """
     rng = np.random.default_rng(seed)
+    scales = _scales(persona, base, asked, centred, rng)
+    if not any(scale.shifts for scale in scales):
+        raise InputError(f"nothing was measured on a scale of {persona.name!r}", "check the corpus")
+    heard = _heard(persona, spoken, np.random.default_rng([seed, 1]))
+    criteria = (
+        moved(scales),
+        not_asked("own", "no measure knows how likely replies became")
+        if gains is None
+        else own(gains, persona.name, np.random.default_rng([seed, 2])),
+        *_text(persona, heard, spoken),
+    )
+    return Verification(
+        persona=persona.name,
+        condition=condition,
+        word=word(criteria),
+        criteria=criteria,
+        scales=scales,
+        spoken=heard,
+        margin=None if margins is None else _margin(*margins, rng),
+        before=None if margins is None else _margin(margins[0], margins[0], rng),
+        power=power_of_all(tuple(tuple(s.units for s in scale.shifts) for scale in scales)),
+        seed=seed,
+    )
+
+
+def _scales(
+    persona: Persona,
+    base: Mapping[str, pd.DataFrame],
+    asked: Mapping[str, pd.DataFrame],
+    centred: Collection[str],
+    rng: np.random.Generator,
+) -> tuple[ScaleVerdict, ...]:
+    """A verdict for each scale of the persona, by all these measures as one family."""
     targets = {scale: target for scale, target in persona.traits.items() if target}
     found = {
         scale: list(_measured(scale, float(np.sign(target)), base, asked, centred, rng))
         for scale, target in targets.items()
     }
-    if not any(found.values()):
-        raise InputError(f"nothing was measured on a scale of {persona.name!r}", "check the corpus")
     judged = iter(corrected([s for shifts in found.values() for s in shifts]))
-    scales = tuple(
+    return tuple(
         _scale(scale, targets[scale], tuple(next(judged) for _ in shifts))
         for scale, shifts in found.items()
     )
-    return Verification(
-        persona=persona.name,
-        condition=condition,
-        scales=scales,
-        margin=None if margins is None else _margin(*margins, rng),
-        before=None if margins is None else _margin(margins[0], margins[0], rng),
-        power=power_of_all(tuple(tuple(s.units for s in scale.shifts) for scale in scales)),
-        verdict=_of_persona(scales),
-        seed=seed,
-    )
+
+
+def _heard(
+    persona: Persona, spoken: tuple[Spoken, Spoken] | None, rng: np.random.Generator
+) -> tuple[ScaleVerdict, ...]:
+    """The scales that show in what was said, or do not; without those that no rater can tell."""
+    if spoken is None:
+        return ()
+    base, asked = ({"speech": s.positions} for s in spoken)
+    return tuple(s for s in _scales(persona, base, asked, (), rng) if s.shifts)
+
+
+def _text(
+    persona: Persona, heard: tuple[ScaleVerdict, ...], spoken: tuple[Spoken, Spoken] | None
+) -> tuple[Criterion, Criterion, Criterion]:
+    """What free text says: is it shown, does it hold, is it fluent."""
+    held = not_asked("holds", "requests to break character and other formats were not asked")
+    if spoken is None:
+        silent = "the measure `speech` was not asked"
+        return not_asked("shown", silent), held, not_asked("fluent", silent)
+    base, asked = spoken
+    told = {scale.scale for scale in heard}
+    lost = [scale for scale, target in persona.traits.items() if target and scale not in told]
+    named = mean_over_units(asked.named, np.random.default_rng(0))
+    return shown(heard, lost, named), held, fluent(base.manner, asked.manner)
 
 
 def _measured(
@@ -153,6 +237,7 @@ def _scale(scale: str, target: float, shifts: tuple[Shift, ...]) -> ScaleVerdict
     return ScaleVerdict(
         scale=scale,
         target=pole or ("high" if target > 0 else "low"),
+        positive=target > 0,
         shifts=shifts,
         verdict=_together({s.verdict for s in shifts}),
     )
@@ -183,10 +268,3 @@ def _together(verdicts: set[Verdict]) -> Verdict:
     if "contradicted" in verdicts and "confirmed" not in verdicts:
         return "contradicted"
     return "indeterminate"
-
-
-def _of_persona(scales: Sequence[ScaleVerdict]) -> Verdict:
-    if all(s.verdict == "confirmed" for s in scales):
-        return "confirmed"
-    wrong = any(s.verdict == "contradicted" for s in scales)
-    return "contradicted" if wrong else "indeterminate"

@@ -46,7 +46,7 @@ def _margin_rows(words: Words, found: Findings, persona: str) -> Iterator[dict[s
         yield _margin_row(words, persona, "base", before, "")
     for v in own:
         if v.margin:
-            yield _margin_row(words, persona, v.condition, v.margin, yes(v.verdict == "confirmed"))
+            yield _margin_row(words, persona, v.condition, v.margin, yes(v.confirmed))
 
 
 def _margin_row(

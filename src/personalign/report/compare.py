@@ -86,7 +86,7 @@ def _verdicts(words: Words, runs: Mapping[str, Findings]) -> Iterator[dict[str, 
             yield {
                 "arm": arm_name(words, persona, condition),
                 "run": name,
-                "verdict": words(f"verdict.{seen.verdict if seen else 'unjudged'}"),
+                "verdict": words(f"verdict.{seen.word if seen else 'unjudged'}"),
             }
 
 

@@ -118,7 +118,7 @@ class Findings:
         if not persona or condition == "base":
             return False
         found = self.verification(persona, condition)
-        return found is None or found.verdict != "confirmed"
+        return found is None or not found.confirmed
 
     def step(self, prefix: str) -> bool:
         """Does the manifest have a finished step whose name starts so?"""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from personalign.personas import DICHOTOMIES
-from personalign.psychometrics.verify import Verification
+from personalign.psychometrics.verify import ScaleVerdict, Verification
 from personalign.report import figures
 from personalign.report.figures import Bar, Pole
 from personalign.report.findings import Findings
@@ -29,7 +29,7 @@ def types(words: Words, found: Findings) -> list[Group]:
     for persona in found.personas:
         seen = [v for v in found.verifications if v.persona == persona]
         measures = dict.fromkeys(
-            s.measure for v in seen for scale in v.scales for s in scale.shifts
+            s.measure for v in seen for scale in _judged(v) for s in scale.shifts
         )
         charts = [c for m in measures if (c := _type_chart(words, seen, persona, m))]
         rows = [row for v in seen for row in _scale_rows(words, v)]
@@ -37,6 +37,11 @@ def types(words: Words, found: Findings) -> list[Group]:
         if charts:
             parts.append(Group(persona, tuple(charts), some(shown)))
     return parts
+
+
+def _judged(v: Verification) -> tuple[ScaleVerdict, ...]:
+    """Its scales by log-probs and self-report, and by free text."""
+    return (*v.scales, *v.spoken)
 
 
 def _type_chart(
@@ -51,19 +56,19 @@ def _type_chart(
     told = "; ".join(
         f"{p.negative}–{p.positive}: {', '.join(signed(b.value) for b in p.bars)}" for p in poles
     )
-    answered = any(
-        s.standing for v in seen for scale in v.scales for s in scale.shifts if s.measure == measure
-    )
-    axis = words("axis.shift_answers" if answered else "axis.shift")
+    own = [s for v in seen for scale in _judged(v) for s in scale.shifts if s.measure == measure]
+    rated = {s.measure for v in seen for scale in v.spoken for s in scale.shifts}
+    bounded = measure in rated or any(s.standing for s in own)
+    axis = words("axis.shift_answers" if bounded else "axis.shift")
     draw = partial(figures.type_chart, poles, axis)
     return Drawing(title, f"{alt} {told}", draw)
 
 
 def _pole(words: Words, seen: list[Verification], scale: str, target: str, measure: str) -> Pole:
     bars = [
-        Bar(v.condition, shift.shift, shift.low, shift.high, hollow=v.verdict != "confirmed")
+        Bar(v.condition, shift.shift, shift.low, shift.high, hollow=not v.confirmed)
         for v in seen
-        for s in v.scales
+        for s in _judged(v)
         if s.scale == scale
         for shift in s.shifts
         if shift.measure == measure
@@ -77,13 +82,13 @@ def _pole(words: Words, seen: list[Verification], scale: str, target: str, measu
 
 
 def _scale_rows(words: Words, v: Verification) -> Iterator[dict[str, Any]]:
-    for scale in v.scales:
+    for scale in _judged(v):
         for s in scale.shifts:
             yield {
                 "persona": v.persona,
                 "condition": v.condition,
                 "arm": words.name("condition", v.condition),
-                "verified": yes(v.verdict == "confirmed"),
+                "verified": yes(v.confirmed),
                 "scale": f"{scale.scale} → {scale.target}",
                 "measure": words(f"measure.{s.measure}"),
                 "units": s.units,

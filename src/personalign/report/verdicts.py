@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from personalign.psychometrics.criteria import Criterion
 from personalign.report import sentences
 from personalign.report.findings import Findings
-from personalign.report.words import Words
+from personalign.report.layout import interval
+from personalign.report.words import Words, signed
 
-__all__ = ["Card", "Line", "cards"]
+__all__ = ["Card", "Ground", "Line", "cards"]
+
+STATES = {name: name for name in ("confirmed", "contradicted")} | {"not asked": "unjudged"}
+"""Verdict → the class of its mark; all others are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One criterion of a verdict: its name, what was found, its figures and its reason."""
+
+    name: str
+    state: str
+    found: str
+    shown: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One condition of a persona's card: its verdict, and what changed in plain words."""
+    """One condition of a persona's card: its verdict and what it goes by, and what changed in plain
+    words. `state` is the class of the mark beside the verdict."""
 
     condition: str
     verdict: str
+    state: str
+    criteria: tuple[Ground, ...]
     unverified: bool
     sentences: tuple[str, ...]
 
@@ -45,7 +64,19 @@ def _lines(words: Words, found: Findings, persona: str) -> Iterator[Line]:
             said.insert(0, sentences.behaviour(words, persona, seen.margin, seen.before))
         yield Line(
             condition=words.name("condition", condition),
-            verdict=seen.verdict if seen else "unjudged",
+            verdict=words(f"verdict.{seen.word if seen else 'unjudged'}"),
+            state=STATES.get(seen.word, "indeterminate") if seen else "unjudged",
+            criteria=tuple(_ground(words, c) for c in seen.criteria) if seen else (),
             unverified=found.unverified(persona, condition),
             sentences=tuple(said or [words("plain.nothing")]),
         )
+
+
+def _ground(words: Words, c: Criterion) -> Ground:
+    return Ground(
+        name=words(f"criterion.{c.name}"),
+        state=STATES.get(c.verdict, "indeterminate"),
+        found=words(f"verdict.{c.verdict}"),
+        shown="" if c.value is None else interval(c.value, c.low, c.high, signed),
+        reason=words.name("because", c.reason or ""),
+    )

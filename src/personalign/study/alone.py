@@ -13,6 +13,7 @@ from personalign.personas import Persona, load
 from personalign.psychometrics.verify import Verification
 from personalign.psychometrics.verify import verify as verdict
 from personalign.records import BASE, Arm, Condition
+from personalign.study.verdicts import shown
 
 __all__ = ["verify"]
 
@@ -56,6 +57,7 @@ def verify(
         next((m for m in margins if m is not None), None),
         seed,
         {m.name for m in asked if m.centred},
+        *shown((m, before[m.name], after[m.name]) for m in asked),
     )
 
 
@@ -70,5 +72,5 @@ def _rows(measure: Measure, who: Respondent, arm: Arm) -> pd.DataFrame:
 
 
 def _positions(asked: list[Measure], rows: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    found = {m.name: m.positions(rows[m.name]) for m in asked if m.voice}
+    found = {m.name: m.positions(rows[m.name]) for m in asked if m.voice and not m.text}
     return {name: units for name, units in found.items() if units is not None}

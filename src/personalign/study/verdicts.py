@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,13 @@ import pandas as pd
 
 from personalign.measures import Margins, Measure
 from personalign.psychometrics import verify as verification
+from personalign.psychometrics.verify import Spoken
 from personalign.records import BASE, Arm
 
 if TYPE_CHECKING:
     from personalign.study.steps import Study
 
-__all__ = ["margins", "positions", "reach", "rows_of", "verdicts"]
+__all__ = ["margins", "positions", "reach", "rows_of", "shown", "verdicts"]
 
 
 def verdicts(folder: Path) -> Sequence[verification.Verification]:
@@ -27,17 +28,37 @@ def verdicts(folder: Path) -> Sequence[verification.Verification]:
 
 def reach(study: Study, scores: pd.DataFrame) -> Iterator[verification.Verification]:
     """A verdict for each arm but the base, in the order of the arms."""
-    base = positions(study, scores, BASE)
+    moving = {m.name for m in study.measures if m.voice and not m.text}
+    base = positions(study, scores, BASE, moving)
     for arm in study.arms[1:]:
         yield verification.verify(
             study.personas[arm.persona],
             arm.condition,
             base,
-            positions(study, scores, arm),
+            positions(study, scores, arm, moving),
             margins(study, scores, arm),
             study.config.seed,
             {m.name for m in study.measures if m.centred},
+            *shown((m, rows_of(scores, BASE, m), rows_of(scores, arm, m)) for m in study.measures),
         )
+
+
+def shown(
+    asked: Iterable[tuple[Measure, pd.DataFrame, pd.DataFrame]],
+) -> tuple[pd.DataFrame | None, tuple[Spoken, Spoken] | None]:
+    """How much likelier replies became, and what base and arm said; None where no measure knows.
+
+    Args:
+        asked: Measures, each with its rows of base and of the arm.
+    """
+    gains, spoken = None, None
+    for measure, before, after in asked:
+        if gains is None:
+            gains = measure.gains(before, after)
+        base, arm = measure.spoken(before), measure.spoken(after)
+        if spoken is None and base and arm:
+            spoken = base, arm
+    return gains, spoken
 
 
 def positions(

@@ -85,7 +85,7 @@ class AdapterCard(Record):
 
     def verdict(self) -> str:
         """The verdict on the weights alone, or that there is none yet."""
-        found = {v["condition"]: str(v["verdict"]) for v in self.verification}
+        found = {v["condition"]: str(v["word"]) for v in self.verification if "word" in v}
         return found.get("adapter", "not verified")
 
     def write(self, folder: Path) -> AdapterCard:
