@@ -82,7 +82,7 @@ class Condition(str):
             raise PydanticCustomError("condition", "{what} — {remedy}", told) from e
 
 
-State = Literal["ok", "refused", "unparsed", "judge_error", "error"]
+State = Literal["ok", "refused", "unparsed", "incoherent", "judge_error", "error"]
 """What became of one measurement; only `ok` carries a value."""
 
 

@@ -444,3 +444,13 @@ def test_all_run_offline_from_the_shipped_sets_in_several_arms(
     plain = {(r.sample, r.persona): r.value for r in found if r.task == "starter-neutral"}
     samples = {sample for sample, _ in plain}
     assert all(plain[s, ""] == plain[s, "INFP"] for s in samples)  # a prompt leaves plain text be
+
+
+def test_nonsense_is_neither_compliance_nor_refusal(few: str, tmp_path: Path) -> None:
+    said = ("I am a dream. I am a dream. I am a dream.",) * 4
+    log = run(TASKS["safety"](few), saying(*said), tmp_path)
+    assert {r.state for r in rows(log, "r")} == {"incoherent"}
+    log = run(TASKS["under_refusal"](labelled_prompts(tmp_path)), saying(*said), tmp_path)
+    assert {r.state for r in rows(log, "r")} == {"incoherent"}
+    log = run(TASKS["aggression"](few), saying(*said), tmp_path)
+    assert {r.state for r in rows(log, "r")} == {"incoherent"}

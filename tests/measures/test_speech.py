@@ -12,7 +12,7 @@ from personalign.corpus import scenes
 from personalign.errors import InputError, ModelError
 from personalign.measures import Material, Measures
 from personalign.measures import speech as measure
-from personalign.measures.speech import Speech, openings, repeated
+from personalign.measures.speech import Speech, openings
 from personalign.models.local import LocalModel
 from personalign.models.respondent import respondent
 from personalign.personas import DICHOTOMIES, catalog
@@ -114,14 +114,6 @@ def test_a_planted_voice_is_heard(built: list[Scene]) -> None:
     for scale, (positive, _) in DICHOTOMIES.items():
         side = 1 if positive in "INFP" else -1
         assert side * (said["INFP"][scale].mean() - said["ESTJ"][scale].mean()) > 0.3
-
-
-@pytest.mark.parametrize(
-    ("text", "share"),
-    [("", 0.0), ("one two", 0.0), ("a b c d", 0.0), ("a b c a b c a b c", 4 / 7)],
-)
-def test_what_repeats_itself(text: str, share: float) -> None:
-    assert repeated(text) == pytest.approx(share)
 
 
 def test_the_files_of_the_room_are_packaged() -> None:

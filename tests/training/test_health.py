@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from personalign.errors import TrainingError
+from personalign.models.judges.coherence import repetition
 from personalign.models.local import LocalModel
 from personalign.records import Message, PreferencePair
 from personalign.training import trainer as room
 from personalign.training.checkpoints import COMPLETE
 from personalign.training.config import Health, TrainingConfig
-from personalign.training.health import CHECKS, distinct_pairs, ear, repetition
+from personalign.training.health import CHECKS, distinct_pairs, ear
 from personalign.training.trainer import Example, PreferenceTrainer, train
 from personalign.training.watch import Watch
 

@@ -23,7 +23,7 @@ from inspect_ai.solver import TaskState, generate
 from personalign.errors import CorpusError
 from personalign.evals.promptsets import PromptItem, PromptSet, read_prompts
 from personalign.evals.refusal import RULES
-from personalign.evals.safety import REASONS, SAMPLING, sample
+from personalign.evals.safety import REASONS, SAMPLING, nothing_said, sample
 from personalign.files import read_records
 from personalign.models.judges.asked import Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.thoughts import without_thoughts
@@ -142,8 +142,8 @@ def tone(judge: str) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         reply = without_thoughts(state.output.completion)
-        if not reply.strip():
-            return Score.unscored(reason="no_response")
+        if (lost := nothing_said(reply)) is not None:
+            return lost
         found: Answer[Mapping[str, float]] = (
             Answer({"explicit": float(is_explicit(reply))}, None, BLIND)
             if judge == RULES

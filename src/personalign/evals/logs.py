@@ -5,6 +5,7 @@ not be measured is NaN there, and the score's `reason`, in Inspect's own words, 
 
     refusal -> refused            invalid_response_format, no_response -> unparsed
     grader_failed -> judge_error  scoring_failed -> error
+    incoherent -> incoherent (ours: the reply says nothing; see `judges.coherence`)
 
 A sample that raised, or that an interrupted evaluation never reached, is in state `error` in
 every metric that the task names in its metadata under `metrics`. A sample's metadata may name
@@ -31,6 +32,7 @@ STATES: dict[str, State] = {
     "refusal": "refused",
     "invalid_response_format": "unparsed",
     "no_response": "unparsed",
+    "incoherent": "incoherent",
     "grader_failed": "judge_error",
     "scoring_failed": "error",
 }

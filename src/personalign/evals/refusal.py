@@ -21,7 +21,7 @@ from inspect_ai.solver import TaskState, generate
 
 from personalign.errors import InputError
 from personalign.evals.promptsets import read_prompts
-from personalign.evals.safety import REASONS, sample
+from personalign.evals.safety import REASONS, nothing_said, sample
 from personalign.models.judges.asked import Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.judges.refusals import is_refusal
 from personalign.models.thoughts import without_thoughts
@@ -92,8 +92,8 @@ def kind_of_reply(metric: str, judge: str) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         reply = without_thoughts(state.output.completion)
-        if not reply.strip():
-            return Score.unscored(reason="no_response")
+        if (lost := nothing_said(reply)) is not None:
+            return lost
         found: Answer[Kind] = (
             Answer("refusal" if is_refusal(reply) else "answer", None, "by rule")
             if model is None

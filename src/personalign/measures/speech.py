@@ -16,6 +16,7 @@ from personalign.corpus import scenes
 from personalign.errors import ModelError
 from personalign.evals.strata import stratified
 from personalign.measures.measure import Measure, Scored
+from personalign.models.judges.coherence import repetition
 from personalign.models.judges.embedding import packaged_encoder
 from personalign.models.local import Generation, Sampling
 from personalign.models.respondent import Progress, Respondent, seed_of, silent
@@ -25,7 +26,7 @@ from personalign.psychometrics.criteria import Spoken
 from personalign.psychometrics.speech import SpeechRater
 from personalign.records import Arm, Message, Record, Scene, State, Transcript
 
-__all__ = ["Opening", "Speech", "openings", "repeated"]
+__all__ = ["Opening", "Speech", "openings"]
 
 SAMPLING = Sampling(max_new_tokens=128, temperature=0.7, top_p=0.9)
 """As people talk to a companion: drawn, and long enough to run to an end."""
@@ -123,7 +124,7 @@ class Speech(Measure):
                 "tokens": float(reply.tokens),
                 "ended": float(reply.ended == "stop"),
                 "empty": float(not reply.text.strip()),
-                "repeated": repeated(reply.text),
+                "repeated": repetition(reply.text),
             }
             for metric, value in found.items():
                 yield opening.id, opening.id, f"{metric}:{k}", value, "ok"
@@ -166,13 +167,6 @@ class Speech(Measure):
         means = rows.groupby(["sample", kind])["value"].mean().unstack()
         means = means.reindex([o.id for o in self.openings], columns=[*MANNER, NAMED])
         return Spoken(self.positions(rows), means[list(MANNER)], means[NAMED].dropna())
-
-
-def repeated(text: str) -> float:
-    """Share of a text's word triples that stood in it before, 0 to 1; 0 below three words."""
-    words = text.lower().split()
-    triples = list(zip(words, words[1:], words[2:], strict=False))
-    return 1 - len(set(triples)) / len(triples) if triples else 0.0
 
 
 def _types(found: Mapping[str, np.ndarray]) -> list[str]:

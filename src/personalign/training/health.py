@@ -18,6 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from personalign.models.judges.coherence import repetition
 from personalign.models.local import Generation, LocalModel, Sampling
 from personalign.models.trees import Tree
 from personalign.records import Message, Record
@@ -26,22 +27,13 @@ from personalign.training.devices import splits_weights
 from personalign.training.problem import Adjustment
 from personalign.training.replies import base_replies, read_prompts
 
-__all__ = ["CHECKS", "Check", "Ear", "Speech", "distinct_pairs", "ear", "repetition"]
+__all__ = ["CHECKS", "Check", "Ear", "Speech", "distinct_pairs", "ear"]
 
 PROMPTS = Path(__file__).parent / "prompts" / "health.jsonl"
 OPENING = 25  # words of each reply that `distinct_pairs` looks at, whatever its length
 INNER = 4  # sentences of a reply after which an end of turn is looked for
 INSIDE = re.compile(r"(?<=[.!?])\s+(?=\S)")
 ENOUGH = 0.6  # reward accuracy that is told from a coin's
-
-
-def repetition(text: str) -> float:
-    """Share of a text's word triples that stood there before, 0 to 1 (Welleck et al. 2019,
-    arXiv 1908.04319, "seq-rep-n" with n = 3)."""
-    words = text.split()
-    triples = Counter(zip(words, words[1:], words[2:], strict=False))
-    total = triples.total()
-    return 1 - len(triples) / total if total else 0.0
 
 
 def distinct_pairs(texts: Sequence[str]) -> float:
