@@ -78,7 +78,7 @@ def test_every_arm_task_sample_and_metric_has_a_row(local: LocalModel, tmp_path:
         chosen = social.choices(respondent(local, arm.system, arm.adapter), items)
         own = [r for r in right if (r.persona, r.condition) == (arm.persona, arm.condition)]
         assert [r.value for r in own] == [
-            float(c == i.label) for c, i in zip(chosen, items, strict=True)
+            float(c.summed == i.label) for c, i in zip(chosen, items, strict=True)
         ]
     eq = [r for r in table if r.task == "starter-emotional" and not r.metric.endswith("parsed")]
     assert {r.state for r in eq} == {"unparsed"}  # random weights write no scores

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from personalign.errors import CorpusError
 from personalign.evals import social
 from personalign.models.engine import adopt
 from personalign.models.local import LocalModel
-from personalign.models.respondent import LocalRespondent, respondent
+from personalign.models.respondent import LocalRespondent, Respondent, respondent
 from personalign.records import ScoreRow
 
 
@@ -33,7 +35,31 @@ def test_the_choice_is_the_likeliest_answer(embedded: LocalModel) -> None:
     for form in ("chat", "plain"):
         chosen = social.choices(respondent(embedded), items, form)  # type: ignore[arg-type]
         for item, choice in zip(items, chosen, strict=True):
-            assert choice == alone(embedded, item, form)
+            assert choice.summed == alone(embedded, item, form)
+
+
+class Fixed(Respondent):
+    """Every token of every text has the log-prob that is written for it."""
+
+    name = "fixed"
+
+    def __init__(self, after: list[list[float]], before: list[list[float]]) -> None:
+        self.found = [[torch.tensor(b) for b in branches] for branches in (after, before)]
+
+    def scoring(self, asked: Any, progress: Any = None) -> Any:
+        done: Future[Any] = Future()
+        done.set_result([[torch.tensor(x) for x in side] for side in self.found])
+        return done
+
+    def drawing(self, prompts: Any, sampling: Any, seeds: Any) -> Any:
+        raise AssertionError("nothing is drawn")
+
+
+def test_three_rules_choose_each_by_its_own() -> None:
+    after = [[-2.0], [-1.0, -1.5], [-3.0, -0.2, -0.1]]
+    before = [[-1.0], [-9.0, -9.0], [-4.0, -0.2, -0.1]]
+    (found,) = social.choices(Fixed(after, before), social.read()[:1])
+    assert found == social.Choice(summed=0, per_token=2, pmi=1)
 
 
 def alone(local: LocalModel, item: social.SocialItem, form: str) -> int:
@@ -77,7 +103,7 @@ def test_real_dev_set(shared_data: Path, embedded: LocalModel) -> None:
     assert kinds["other"] / len(items) < 0.02
     assert min(kinds[k] for k in social.KINDS) > 200
     chosen = social.choices(respondent(embedded), items[:60], "plain")
-    right = sum(c == i.label for c, i in zip(chosen, items, strict=False))
+    right = sum(c.summed == i.label for c, i in zip(chosen, items, strict=False))
     assert 15 <= right <= 40  # a model of this size is a little above chance, not at 0 or 1
 
 

@@ -15,7 +15,7 @@ from personalign.models.judges.coherence import incoherence, repetition
     ("reply", "why"),
     [
         ("I am a dream. I am a dream.", "sentences said over again"),
-        ("I'm not sure what to say.\nI'm not sure what to say.\nI'm not", "said over again|circles"),
+        ("I'm not sure what to say.\nI'm not sure what to say.\nI'm not", "again|circles"),
         ("no no no no, the the", "one word over and over"),
         ("the lake and the moon and the lake and the moon and the lake and the moon and the lake",
          "runs in circles"),

@@ -151,7 +151,7 @@ def test_scores_cover_every_arm_and_task(whole: Path) -> None:
     assert arms == {("", "base"), ("INFP", "prompted"), ("INFP", "adapter")}
     sizes = frame.groupby(["condition", "task"]).size().unstack()
     assert (sizes == sizes.iloc[0]).all().all()
-    assert sizes.iloc[0].to_dict() == {"behaviour": 48, "starter-social": 4, "statements": 128}
+    assert sizes.iloc[0].to_dict() == {"behaviour": 48, "starter-social": 3 * 4, "statements": 128}
 
 
 def test_what_builds_a_persona_never_measures_it(whole: Path) -> None:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -28,6 +28,7 @@ __all__ = [
     "LETTERS",
     "PROMPT",
     "STARTER",
+    "Choice",
     "SocialItem",
     "accuracy_by_kind",
     "choices",
@@ -43,6 +44,9 @@ SIZE = 1954
 """Items of SocialIQA's dev set; a file with fewer does not bear its name."""
 
 PROMPT = "{context} {question}\nAnswer in a few words."
+NOTHING = "What now?"
+"""Asked where nothing was told, so that an answer's own likelihood can be taken off."""
+
 LETTERS = "ABCDEFGH"
 KINDS = {
     "want": r"\bwants? to do\b|\bwill .* want\b",
@@ -162,19 +166,45 @@ def kind_of(question: str) -> str:
     return next((kind for kind, shown in KINDS.items() if re.search(shown, text)), "other")
 
 
+class Choice(NamedTuple):
+    """The index of the likeliest answer by three rules; training changes lengths and manners, and
+    the rules differ in what these do to them.
+
+    `summed` is the benchmark's own. `per_token` takes the mean over an answer's tokens. `pmi` takes
+    off what the answer is worth after a prompt that tells nothing (domain-conditional PMI; Holtzman
+    et al. 2021, arXiv 2104.08315, section 2).
+    """
+
+    summed: int
+    per_token: int
+    pmi: int
+
+
 def choices(
     who: Respondent,
     items: Sequence[SocialItem],
     form: Literal["chat", "plain"] = "chat",
     progress: Progress = silent,
-) -> list[int]:
-    """The index of the answer that the model finds likeliest, for each item.
+) -> list[Choice]:
+    """Which answer the model finds likeliest, for each item.
 
     `chat` asks through the chat template and under a system prompt, `plain` as lm-eval does.
     """
-    asked = [plain(item) if form == "plain" else spoken(item) for item in items]
-    scored = who.score(asked, progress)
-    return [max(range(len(b)), key=lambda i: float(b[i].sum())) for b in scored]
+    ask = plain if form == "plain" else spoken
+    told = [item.model_copy(update={"context": "", "question": NOTHING}) for item in items]
+    scored = who.score([ask(item) for item in [*items, *told]], progress)
+    return [
+        Choice(
+            _largest([float(b.sum()) for b in after]),
+            _largest([float(b.mean()) for b in after]),
+            _largest([float(a.sum() - b.sum()) for a, b in zip(after, before, strict=True)]),
+        )
+        for after, before in zip(scored[: len(items)], scored[len(items) :], strict=True)
+    ]
+
+
+def _largest(values: Sequence[float]) -> int:
+    return max(range(len(values)), key=values.__getitem__)
 
 
 def spoken(item: SocialItem) -> Candidates:

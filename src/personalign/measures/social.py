@@ -19,7 +19,7 @@ class Social(Measure):
 
     name = "social"
     about = "change"
-    metrics = ("correct",)
+    metrics = ("correct", "correct_per_token", "correct_pmi")
     by_default = True
 
     @cached_property
@@ -43,4 +43,5 @@ class Social(Measure):
     def ask(self, who: Respondent, arm: Arm, progress: Progress = silent) -> Iterator[Scored]:
         chosen = social.choices(who, self.items, progress=progress)
         for item, choice in zip(self.items, chosen, strict=True):
-            yield item.id, item.id, "correct", float(choice == item.label), "ok"
+            for metric, taken in zip(self.metrics, choice, strict=True):
+                yield item.id, item.id, metric, float(taken == item.label), "ok"
