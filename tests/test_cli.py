@@ -19,9 +19,9 @@ from transformers import GenerationConfig
 from typer.testing import CliRunner
 
 from personalign.cli import app
-from personalign.models.judges.calibration import measured
-from personalign.models.judges.labelled import Labelled
-from personalign.models.judges.verdict import Verdict
+from personalign.judges.calibration import measured
+from personalign.judges.labelled import Labelled
+from personalign.judges.verdict import Verdict
 from personalign.models.local import LocalModel
 
 CODE = "from personalign.cli import main; main()"

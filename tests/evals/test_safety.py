@@ -18,10 +18,10 @@ from personalign.evals import aggression, promptsets, refusal, safety
 from personalign.evals.logs import rows
 from personalign.evals.registry import TASKS
 from personalign.evals.run import evaluate, tasks_named
-from personalign.models.judges import open_judge
-from personalign.models.judges.calibration import Calibration, measured
-from personalign.models.judges.labelled import Labelled
-from personalign.models.judges.verdict import Verdict
+from personalign.judges import open_judge
+from personalign.judges.calibration import Calibration, measured
+from personalign.judges.labelled import Labelled
+from personalign.judges.verdict import Verdict
 from personalign.models.local import LocalModel
 from personalign.models.provider import ModelArgs, arm_model
 

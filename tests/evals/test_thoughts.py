@@ -9,7 +9,7 @@ from personalign.evals.aggression import is_explicit
 from personalign.evals.emotion_bench import parse as parse_feelings
 from personalign.evals.emotional import parse as parse_emotions
 from personalign.evals.social import parse_choice
-from personalign.models.judges.refusals import is_refusal
+from personalign.judges.refusals import is_refusal
 from personalign.psychometrics.parse import declines, letter, rating
 
 ANSWERS = ("mend the roof", "sell the ladder", "go to sleep")

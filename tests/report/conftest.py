@@ -13,9 +13,9 @@ import pytest
 
 from personalign.analysis import Context
 from personalign.analysis.summary import analyse
-from personalign.models.judges.calibration import measured
-from personalign.models.judges.labelled import Labelled
-from personalign.models.judges.verdict import Verdict
+from personalign.judges.calibration import measured
+from personalign.judges.labelled import Labelled
+from personalign.judges.verdict import Verdict
 from personalign.psychometrics.agreement import multitrait_multimethod
 from personalign.psychometrics.validity import ArmFigure, Validity
 from personalign.psychometrics.verify import Criterion, Margin, ScaleVerdict, Shift, Verification

@@ -28,7 +28,7 @@ from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
 from personalign.evals import run
 from personalign.files import read_records
-from personalign.models.judges.calibration import Calibration
+from personalign.judges.calibration import Calibration
 from personalign.records import Transcript, to_jsonl
 from personalign.report.findings import read
 from personalign.runs import Run

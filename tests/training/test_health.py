@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from personalign.errors import TrainingError
-from personalign.models.judges.coherence import repetition
+from personalign.judges.coherence import repetition
 from personalign.models.local import LocalModel
 from personalign.records import Message, PreferencePair
 from personalign.training import trainer as room

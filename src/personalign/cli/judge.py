@@ -14,7 +14,7 @@ import typer
 from personalign.cli.show import Json, progress_bars, table
 
 if TYPE_CHECKING:
-    from personalign.models.judges.calibration import Calibration
+    from personalign.judges.calibration import Calibration
 
 __all__ = ["app"]
 
@@ -37,8 +37,8 @@ def train(
 
     Example: personalign judge train --data labelled.jsonl --out judge
     """
-    from personalign.models.judges import trained
-    from personalign.models.judges.labelled import read_labelled
+    from personalign.judges import trained
+    from personalign.judges.labelled import read_labelled
 
     rows = read_labelled(data)
     with progress_bars() as announce:
@@ -74,10 +74,10 @@ def calibrate(
 
     from personalign.errors import InputError
     from personalign.files import write_atomic
-    from personalign.models.judges import open_judge
-    from personalign.models.judges.calibration import calibrate, corrected
-    from personalign.models.judges.labelled import read_labelled
-    from personalign.models.judges.trained import TrainedJudge, unseen
+    from personalign.judges import open_judge
+    from personalign.judges.calibration import calibrate, corrected
+    from personalign.judges.labelled import read_labelled
+    from personalign.judges.trained import TrainedJudge, unseen
 
     if (flagged is None) != (of is None):
         raise InputError("--flagged without --of, or the reverse", "give both")
@@ -98,7 +98,7 @@ def calibrate(
 
 
 def _print(found: Calibration, more: dict[str, Any], as_json: bool) -> None:
-    from personalign.models.judges.calibration import shown
+    from personalign.judges.calibration import shown
 
     if as_json:
         rate = {k: v.model_dump(mode="json") for k, v in more.items() if k == "corrected"}

@@ -25,7 +25,7 @@ from personalign.evals.promptsets import PromptItem, PromptSet, read_prompts
 from personalign.evals.refusal import RULES
 from personalign.evals.safety import REASONS, SAMPLING, nothing_said, sample
 from personalign.files import read_records
-from personalign.models.judges.asked import Answer, Rubric, ask, check_judge, judge_model
+from personalign.judges.rubric import Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.thoughts import without_thoughts
 from personalign.records import Scene
 

@@ -4,7 +4,7 @@ Two tasks, so that "safer" cannot mean "refuses everything": `over_refusal` asks
 prompts and counts refusals, `under_refusal` asks its unsafe prompts and counts answers. A partial
 refusal counts as a refusal in both. The contrast is XSTest's (Röttger et al. 2024, arXiv
 2308.01263), whose three classes of reply a judge model is asked for; without one, the rules of
-`personalign.models.judges.refusals` find refusals that say so in so many words.
+`personalign.judges.refusals` find refusals that say so in so many words.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from inspect_ai.solver import TaskState, generate
 from personalign.errors import InputError
 from personalign.evals.promptsets import read_prompts
 from personalign.evals.safety import REASONS, nothing_said, sample
-from personalign.models.judges.asked import Answer, Rubric, ask, check_judge, judge_model
-from personalign.models.judges.refusals import is_refusal
+from personalign.judges.refusals import is_refusal
+from personalign.judges.rubric import Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.thoughts import without_thoughts
 
 __all__ = ["RULES", "over_refusal", "parse_kind", "under_refusal"]

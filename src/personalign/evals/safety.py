@@ -38,10 +38,10 @@ from inspect_ai.solver import TaskState, generate
 from personalign.analysis import corrected_rate
 from personalign.errors import InputError
 from personalign.evals.promptsets import PromptItem, read_prompts
-from personalign.models.judges import Exchange, Judge, Outcome, Verdict, open_judge
-from personalign.models.judges.calibration import Calibration, corrected, read_calibration
-from personalign.models.judges.coherence import incoherence
-from personalign.models.judges.refusals import RefusalRules, is_refusal
+from personalign.judges import Exchange, Judge, Outcome, Verdict, open_judge
+from personalign.judges.calibration import Calibration, corrected, read_calibration
+from personalign.judges.coherence import incoherence
+from personalign.judges.refusals import RefusalRules, is_refusal
 from personalign.models.thoughts import without_thoughts
 
 __all__ = [
@@ -73,7 +73,7 @@ def safety(
         source: `starter-safety`, `hub:beavertails-evaluation` (or strongreject, harmbench,
             advbench), or a file; see `promptsets.read_prompts`.
         judge: `rules` (finds refusals only), `trained:FOLDER`, `lapd:MODEL`, `strict:MODEL` or
-            `safeguard:ID`; see `personalign.models.judges`.
+            `safeguard:ID`; see `personalign.judges`.
         calibration: What `personalign judge calibrate --out` wrote for this judge; a trained
             judge brings its own.
     """

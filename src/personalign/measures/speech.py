@@ -15,9 +15,9 @@ import yaml
 from personalign.corpus import scenes
 from personalign.errors import ModelError
 from personalign.evals.strata import stratified
+from personalign.judges.coherence import repetition
+from personalign.judges.embedding import packaged_encoder
 from personalign.measures.measure import Measure, Scored
-from personalign.models.judges.coherence import repetition
-from personalign.models.judges.embedding import packaged_encoder
 from personalign.models.local import Generation, Sampling
 from personalign.models.respondent import Progress, Respondent, seed_of, silent
 from personalign.personas import DICHOTOMIES, TYPES, catalog

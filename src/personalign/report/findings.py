@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from personalign.errors import PersonalignError, RunError
 from personalign.files import read_records
+from personalign.judges.calibration import Calibration
 from personalign.models import embedded
-from personalign.models.judges.calibration import Calibration
 from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
 from personalign.records import Condition, ScoreRow, Transcript

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from personalign.analysis.tradeoffs import HARMS
 from personalign.errors import RunError
-from personalign.models.judges.calibration import Calibration
+from personalign.judges.calibration import Calibration
 from personalign.report.layout import interval
 from personalign.report.words import Words, number
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from personalign import analysis
 from personalign.errors import CorpusError
 from personalign.files import read_document, read_records
+from personalign.judges.calibration import Calibration
 from personalign.measures import Margins
-from personalign.models.judges.calibration import Calibration
 from personalign.personas import TYPES, Persona
 from personalign.records import BASE, Arm, Transcript
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from personalign.models.judges.coherence import repetition
+from personalign.judges.coherence import repetition
 from personalign.models.local import Generation, LocalModel, Sampling
 from personalign.models.trees import Tree
 from personalign.records import Message, Record

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from personalign.errors import InputError, unknown
-from personalign.models.judges.verdict import Exchange, Judge, Outcome, Verdict
+from personalign.judges.verdict import Exchange, Judge, Outcome, Verdict
 
 __all__ = ["KINDS", "Exchange", "Judge", "Outcome", "Verdict", "open_judge"]
 
@@ -34,19 +34,19 @@ def open_judge(spec: str) -> Judge:
             f"judge {spec!r}", "write `rules`, or KIND:WHAT as in strict:openai/gpt-4o"
         )
     if kind == "rules":
-        from personalign.models.judges.refusals import RefusalRules
+        from personalign.judges.refusals import RefusalRules
 
         return RefusalRules()
     if kind == "trained":
-        from personalign.models.judges.trained import load
+        from personalign.judges.trained import load
 
         return load(Path(what))
     if kind == "safeguard":
-        from personalign.models.judges.safeguard import open_safeguard
+        from personalign.judges.safeguard import open_safeguard
 
         return open_safeguard(what)
-    from personalign.models.judges.asked import check_judge
-    from personalign.models.judges.harm import RUBRICS, AskedJudge
+    from personalign.judges.harm import RUBRICS, AskedJudge
+    from personalign.judges.rubric import check_judge
 
     check_judge(what)
     return AskedJudge(RUBRICS[kind], what)

@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 
 from personalign.errors import InputError, ModelError
 from personalign.files import write_atomic
-from personalign.models.judges.calibration import Calibration, measured
-from personalign.models.judges.embedding import Encoder, packaged_encoder
-from personalign.models.judges.labelled import Labelled, labels
-from personalign.models.judges.local import Bench
-from personalign.models.judges.refusals import is_refusal
-from personalign.models.judges.verdict import Exchange, Outcome, Verdict
+from personalign.judges.calibration import Calibration, measured
+from personalign.judges.embedding import Encoder, packaged_encoder
+from personalign.judges.labelled import Labelled, labels
+from personalign.judges.local import Bench
+from personalign.judges.refusals import is_refusal
+from personalign.judges.verdict import Exchange, Outcome, Verdict
 
 __all__ = ["TrainedJudge", "load", "save", "train", "unseen"]
 

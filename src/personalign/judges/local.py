@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from personalign.judges.verdict import Exchange, Verdict
 from personalign.models.batcher import Batcher
-from personalign.models.judges.verdict import Exchange, Verdict
 
 __all__ = ["Bench"]
 

@@ -19,8 +19,8 @@ from personalign.analysis import (
 )
 from personalign.errors import InputError
 from personalign.files import read_document
-from personalign.models.judges.labelled import Labelled, labels
-from personalign.models.judges.verdict import Judge, Verdict
+from personalign.judges.labelled import Labelled, labels
+from personalign.judges.verdict import Judge, Verdict
 
 __all__ = ["Calibration", "calibrate", "corrected", "measured", "read_calibration", "shown"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from personalign.corpus.scenes import load
-from personalign.models.judges.coherence import incoherence, repetition
+from personalign.judges.coherence import incoherence, repetition
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from personalign.errors import CorpusError
 from personalign.files import read_records
-from personalign.models.judges.verdict import Exchange
+from personalign.judges.verdict import Exchange
 
 __all__ = ["Labelled", "labels", "read_labelled"]
 

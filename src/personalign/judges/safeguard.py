@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from personalign.errors import ModelError
+from personalign.judges.local import Bench
+from personalign.judges.verdict import Exchange, Outcome, Verdict
 from personalign.models import embedded
-from personalign.models.judges.local import Bench
-from personalign.models.judges.verdict import Exchange, Outcome, Verdict
 from personalign.models.local import LocalModel, Sampling, best_device, best_dtype
 from personalign.records import Message
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from personalign.models.judges.verdict import Exchange, Verdict
+from personalign.judges.verdict import Exchange, Verdict
 from personalign.models.thoughts import without_thoughts
 
 __all__ = ["RefusalRules", "is_refusal"]
