@@ -39,8 +39,9 @@ FEWER_ENDED = 0.15
 that lost its end of turn runs on in nearly all."""
 MORE_EMPTY = 0.05
 """Of replies: one in twenty more without a word, and people meet it in every conversation."""
-LENGTHS = (0.5, 2.0)
-"""Of base's length: a persona may be terse or talkative; one-liners and floods are beyond."""
+LENGTHS = (1 / 3, 3.0)
+"""Of base's length: a persona may be terse or talkative, and the corpus teaches replies of half the
+length of the embedded base's; one-liners and floods are beyond."""
 
 
 class Criterion(Record):
@@ -184,7 +185,7 @@ class _Figure:
         return float(np.nanmin([above, below]))  # a margin that is infinite leaves no number
 
     def __str__(self) -> str:
-        ends = [f"{end:g}" for end in (self.least, self.most) if np.isfinite(end)]
+        ends = [f"{end:.3g}" for end in (self.least, self.most) if np.isfinite(end)]
         shown = f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
         return f"{self.name} {shown} within {' and '.join(ends)}"
 
