@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -184,3 +185,33 @@ def test_personas_are_trained_at_the_same_time(tiny_base: Path, tmp_path: Path) 
     whole = Study(config, out, announce)
     whole.train_all()
     assert not seen, "it was trained again"
+
+
+def own_pair(ask: str, chosen: str, rejected: str = "No.") -> str:
+    def said(role: str, text: str) -> list[dict[str, str]]:
+        return [{"role": role, "content": text}]
+
+    sides = {"chosen": said("assistant", chosen), "rejected": said("assistant", rejected)}
+    return json.dumps({"prompt": said("user", ask)} | sides)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["", own_pair("Long?", "word " * 3000)], r"own\.jsonl:3: pair 'Long\?' has \d+ tokens"),
+        ([own_pair("Hello?", "No.", "Yes.")],
+         r"own\.jsonl:[12]: pair 'Hello\?' contradicts pair 'Hello\?'"),
+    ],
+)  # fmt: skip
+def test_a_pair_of_ones_own_is_refused_by_its_line(
+    tiny_base: Path, tmp_path: Path, lines: list[str], said: str
+) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text("\n".join([own_pair("Hello?", "Yes."), *lines]) + "\n")
+    config = study(tiny_base, tmp_path / "run").config
+    pairs = {"INFP": {"build": str(file)}}
+    own = StudyConfig.model_validate(config.model_dump(mode="json") | {"pairs": pairs})
+    made = Study(own, tmp_path / "run")
+    made.begin()
+    with pytest.raises(TrainingError, match=said + ".*or take the line out"):
+        made.train("INFP")

@@ -32,13 +32,13 @@ def pair(ask: str, chosen: str, rejected: str) -> PreferencePair:
     ("pairs", "said"),
     [
         ([], "no pairs to train on"),
-        ([pair("a", "yes", "yes \n")], "scene 'scene-a': the chosen reply equals"),
+        ([pair("a", "yes", "yes \n")], "scene 'scene-a' has a chosen reply that equals"),
         (
             [pair(a, "always this", f"not {a}") for a in "abcd"],
             r"one-sided: the chosen reply of all 4 pairs is 'always this'",
         ),
         ([pair(a, f"yes {a}", "never") for a in "abcd"], "the rejected reply of all 4"),
-        ([pair("a", "x", "y"), pair("a", "y", "x")], "contradict each other"),
+        ([pair("a", "x", "y"), pair("a", "y", "x")], "contradicts pair of scene"),
     ],
 )
 def test_pairs_that_teach_nothing(tiny: LocalModel, pairs: list[PreferencePair], said: str) -> None:
@@ -49,12 +49,12 @@ def test_pairs_that_teach_nothing(tiny: LocalModel, pairs: list[PreferencePair],
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("I would ring her.<|im_end|>", "'scene-a': the chosen reply ends in '<|im_end|>'"),
-        ("I would ring her.<|im_end|>\n", "'scene-a': the chosen reply ends in '<|im_end|>'"),
+        ("I would ring her.<|im_end|>", "'scene-a' has a chosen reply that ends in '<|im_end|>'"),
+        ("I would ring her.<|im_end|>\n", "'scene-a' has a chosen reply that ends in '<|im_end|>'"),
         ("I would ring her.<|endoftext|>", "ends in '<|endoftext|>', a control token of the base"),
         (
             "<think>\nHm.\n</think>\n\nI would ring her.",
-            "'scene-a': the chosen reply holds a thought",
+            "'scene-a' has a thought in its chosen reply",
         ),
     ],
 )

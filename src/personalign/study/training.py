@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personalign import __version__
 from personalign.corpus import pairs, scenes
 from personalign.corpus.formats import read_pairs
-from personalign.errors import CorpusError, InputError
+from personalign.errors import CorpusError, InputError, TrainingError
+from personalign.files import rows
 from personalign.models.chat import with_system
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
 from personalign.personas import Persona
 from personalign.records import Message, PreferencePair
 from personalign.runs import content_hash
+from personalign.study.config import PairFiles
 from personalign.training import card, devices, loading, neutral, trainer
-from personalign.training.checks import check_targets
+from personalign.training.checks import PairError, check_targets
 from personalign.training.config import TrainingConfig
 from personalign.training.health import ear
 from personalign.training.losses import OBJECTIVES
@@ -108,7 +111,7 @@ def train_persona(
     local = trainee(study, made)
     taught, held_out = hold_out(made)
     tick = study.announce(f"reference {persona.name}", len(taught))
-    with devices.main_first():
+    with devices.main_first(), _placed(study.config.pairs.get(persona.name)):
         data = trainer.examples(local, taught, system, tick, settings.objective)
     if settings.kl:
         data = trainer.with_neutral(data, _neutral(study, local, len(data)))
@@ -131,6 +134,20 @@ def train_persona(
         processes=devices.processes(),
         code=__version__,
     )
+
+
+@contextmanager
+def _placed(files: PairFiles | None) -> Iterator[None]:
+    """Says of a pair that is refused where it stands in the file that it came from."""
+    try:
+        yield
+    except PairError as e:
+        if files is None:
+            raise
+        found = (r for r in rows(files.build) if r.as_record(PreferencePair) == e.pair)
+        row = next(found, None)
+        place = f"{files.build}:{row.line}" if row else str(files.build)
+        raise TrainingError(f"{place}: {e.what}", f"{e.remedy}; or take the line out") from e
 
 
 def references(study: Study, waiting: Mapping[str, Sequence[PreferencePair]]) -> None:

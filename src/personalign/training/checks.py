@@ -14,6 +14,7 @@ from personalign.records import PreferencePair
 from personalign.training.config import Lora
 
 __all__ = [
+    "PairError",
     "check_fit",
     "check_number",
     "check_pairs",
@@ -45,15 +46,16 @@ def check_pairs(pairs: Sequence[PreferencePair]) -> None:
     for pair in pairs:
         other = preferred.get((pair.prompt, pair.rejected[0].content.strip()))
         if other is pair:
-            raise TrainingError(
-                f"pair of scene {_scene(pair)!r}: the chosen reply equals the rejected one but "
-                "for white space",
+            raise PairError(
+                pair,
+                "has a chosen reply that equals the rejected one but for white space",
                 "give it two different replies",
             )
         if other is not None:
-            raise TrainingError(
-                f"scenes {_scene(other)!r} and {_scene(pair)!r} contradict each other: the reply "
-                f"{_short(pair.rejected[0].content)!r} is chosen in one and rejected in the other",
+            raise PairError(
+                pair,
+                f"contradicts {_named(other)}: the reply {_short(pair.rejected[0].content)!r} is "
+                "rejected in one and chosen in the other",
                 "train one persona at a time, or mend the pairs",
             )
 
@@ -66,14 +68,15 @@ def check_fit(pairs: Sequence[PreferencePair], trees: Sequence[Tree], room: int)
     """
     for pair, tree in zip(pairs, trees, strict=True):
         if tree.depth > room:
-            raise TrainingError(
-                f"pair of scene {_scene(pair)!r} has {tree.depth} tokens, more "
-                f"than the context of {room}",
+            raise PairError(
+                pair,
+                f"has {tree.depth} tokens, more than the context of {room}",
                 "shorten it, or take a base with a longer context",
             )
         if tree.branches[0] == tree.branches[1]:
-            raise TrainingError(
-                f"pair of scene {_scene(pair)!r}: chosen and rejected are the same tokens",
+            raise PairError(
+                pair,
+                "has the same tokens chosen and rejected",
                 "give it two different replies",
             )
 
@@ -90,15 +93,15 @@ def check_text(pairs: Sequence[PreferencePair], chat: Chat) -> None:
         for side in ("chosen", "rejected"):
             for text in (m.content for m in getattr(pair, side)):
                 if found := chat.ending(text):
-                    raise TrainingError(
-                        f"pair of scene {_scene(pair)!r}: the {side} reply ends in {found!r}, a "
-                        "control token of the base",
+                    raise PairError(
+                        pair,
+                        f"has a {side} reply that ends in {found!r}, a control token of the base",
                         "take it out: the chat template ends the turn",
                     )
                 if without_thoughts(text) != text:
-                    raise TrainingError(
-                        f"pair of scene {_scene(pair)!r}: the {side} reply holds a thought: "
-                        f"{_short(text)!r}",
+                    raise PairError(
+                        pair,
+                        f"has a thought in its {side} reply: {_short(text)!r}",
                         "take it out: replies are trained as they follow a thought",
                     )
 
@@ -147,8 +150,18 @@ def check_trackers(names: Sequence[str]) -> None:
             )
 
 
-def _scene(pair: PreferencePair) -> str:
-    return str(pair.origin.get("scene", "?"))
+class PairError(TrainingError):
+    """A pair that cannot be trained on; whoever read it from a file adds the place."""
+
+    def __init__(self, pair: PreferencePair, what: str, remedy: str) -> None:
+        self.pair = pair
+        super().__init__(f"{_named(pair)} {what}", remedy)
+
+
+def _named(pair: PreferencePair) -> str:
+    """A pair by its scene, or by how its prompt's last message begins."""
+    scene = pair.origin.get("scene")
+    return f"pair of scene {scene!r}" if scene else f"pair {_short(pair.prompt[-1].content)!r}"
 
 
 def _short(text: str) -> str:
