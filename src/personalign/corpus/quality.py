@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from personalign.corpus.faults import FAULTS, words
-from personalign.corpus.formats import read_pairs
+from personalign.corpus.formats import form_of, read_pairs
 from personalign.corpus.scenes import STARTER, load
 from personalign.corpus.shingles import Shingles, repeats
 from personalign.errors import CorpusError
+from personalign.files import rows
 from personalign.personas import Persona
 from personalign.records import PreferencePair, Record, Scene
 
@@ -218,8 +219,9 @@ def _asked(scene: Scene) -> str:
 
 
 def _holds_pairs(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return '"chosen"' in next((line for line in lines if line.strip()), "")
+    """Whether the first record is a preference, of this project's form or another's."""
+    first = next(rows(path), None)
+    return first is not None and form_of(first.cells) is not None
 
 
 def signal(scenes: Sequence[Scene], personas: Mapping[str, Persona]) -> list[GateResult]:
