@@ -52,6 +52,8 @@ def case(number: str, command: str, said: str | None) -> object:
         case("32", "corpus check pairs.jsonl", r"pairs.jsonl:2: "),
         case("32", "corpus check pairs_space.jsonl", r"pairs_space.jsonl:2: .*is blank"),
         case("32", "corpus check pairs_zero_width.jsonl", r"zero_width.jsonl:2: .*is blank"),
+        case("32", "corpus check pairs_space.jsonl --skip-bad", READ),
+        case("32", "train study_space.yaml INFP --skip-bad", READ),
         case("35", "corpus check pairs.jsonl", r"pairs.jsonl:3: .*must be the user's"),
         case("42", "study plan study_ppl.yaml", r"plain.jsonl:1: a string, not a JSON object"),
         case("42", "study plan study_inv.yaml", r"own.yaml:1: "),

@@ -16,6 +16,7 @@ __all__ = ["check", "distil", "import_", "trait"]
 
 def check(
     corpus: Annotated[str, typer.Argument(help="starter/mbti, starter/big_five, file or folder.")],
+    skip_bad: Annotated[bool, typer.Option(help="Leave out rows that are no pair.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure a corpus against the quality gates; exits with 1 where one fails.
@@ -27,7 +28,7 @@ def check(
     from personalign.corpus import quality
     from personalign.personas import catalog
 
-    results = quality.check(quality.read(corpus), catalog())
+    results = quality.check(quality.read(corpus, _tell if skip_bad else None), catalog())
     if as_json:
         print(json.dumps([r.model_dump(mode="json") for r in results], indent=1))
     else:
@@ -65,10 +66,7 @@ def import_(
     from personalign.files import write_atomic
     from personalign.records import to_jsonl
 
-    def tell(error: Exception) -> None:
-        print(f"left out: {error}", file=sys.stderr)
-
-    pairs, done = import_pairs(file, rejected, tell if skip_bad else None)
+    pairs, done = import_pairs(file, rejected, _tell if skip_bad else None)
     written = str(write_atomic(out, to_jsonl(pairs)))
     show({**done.model_dump(), "file": written}, as_json)
 
@@ -142,3 +140,7 @@ def trait(
         raise unknown("letter", letter, "".join(DICHOTOMIES))
     pairs = trait_pairs(select(load(corpus), "build", scenes), found[0], letter)
     show({"pairs": len(pairs), "file": str(write_atomic(out, to_jsonl(pairs)))}, as_json)
+
+
+def _tell(error: Exception) -> None:
+    print(f"left out: {error}", file=sys.stderr)

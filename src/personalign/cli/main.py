@@ -103,7 +103,15 @@ def quickstart(out: Out = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def train(file: StudyFile, persona: str, out: Out = None, as_json: Json = False) -> None:
+def train(
+    file: StudyFile,
+    persona: str,
+    out: Out = None,
+    skip_bad: Annotated[
+        bool, typer.Option(help="Leave out rows of its pairs that are no pair, each told by line.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Train one persona of a study, on one device or under `accelerate launch` on several.
 
     Reads a study file; writes pairs/ and adapters/PERSONA in the run folder. Several personas may
@@ -119,6 +127,8 @@ def train(file: StudyFile, persona: str, out: Out = None, as_json: Json = False)
         study = _study(file, out, announce)
         if persona not in study.personas:
             raise unknown("persona", persona, study.personas, str(file))
+        if skip_bad:
+            study.config = study.config.skipping_bad()
         if not devices.is_main():
             study.join(persona)
             return

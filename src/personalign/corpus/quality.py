@@ -58,15 +58,17 @@ class GateResult(Record):
     examples: tuple[str, ...] = ()
 
 
-def read(source: str) -> list[Scene]:
+def read(source: str, skip: Callable[[CorpusError], None] | None = None) -> list[Scene]:
     """Scenes of a shipped corpus, a file or a folder; of a file of pairs, what it was made of.
+
+    `skip` is told of each row that is no pair, which is then left out.
 
     Raises:
         CorpusError: naming file and line of what is neither, or twice there.
     """
     path = Path(source)
     if path.is_file() and _holds_pairs(path):
-        return as_scenes(read_pairs(path))
+        return as_scenes(read_pairs(path, skip))
     return load(source)
 
 

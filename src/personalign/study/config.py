@@ -26,6 +26,8 @@ class PairFiles(Record):
     """Pairs that train it."""
     measure: Path | None = None
     """Pairs on other situations: does it prefer the chosen reply there?"""
+    skip_bad: bool = False
+    """Leave out rows that are no pair, each told with its line; else the first one stops."""
 
 
 class StudyConfig(Record):
@@ -68,6 +70,11 @@ class StudyConfig(Record):
         if self.training.lora.dora and self.strength != 1 and {*self.personas} - {*self.adapters}:
             raise ValueError("strength is 1 with lora.dora: DoRA has no other")
         return self
+
+    def skipping_bad(self) -> StudyConfig:
+        """The same study, whose generated pairs may hold rows that are none."""
+        pairs = {n: f.model_copy(update={"skip_bad": True}) for n, f in self.pairs.items()}
+        return self.model_copy(update={"pairs": pairs})
 
     def arms(self) -> list[Arm]:
         """Base first, then every persona under every other condition."""

@@ -13,7 +13,7 @@ import yaml
 from personalign import __version__, analysis, personas, report
 from personalign.corpus import pairs, scenes
 from personalign.corpus.formats import read_pairs
-from personalign.errors import InputError
+from personalign.errors import CorpusError, InputError
 from personalign.files import write_atomic
 from personalign.measures import Material, Measure, Scored, made
 from personalign.models import embedded
@@ -25,7 +25,7 @@ from personalign.models.respondent import LocalRespondent, Respondent
 from personalign.records import Arm, PreferencePair, Scene, ScoreRow, Transcript, to_jsonl
 from personalign.runs import Run, concurrently, content_hash, environment
 from personalign.study.conclusions import CONCLUSIONS, collect
-from personalign.study.config import StudyConfig, read_config
+from personalign.study.config import PairFiles, StudyConfig, read_config
 from personalign.study.evaluations import contents, evaluate, planned_tasks
 from personalign.study.parts import wrapped
 from personalign.study.training import (
@@ -142,10 +142,20 @@ class Study:
     def pair_scenes(self) -> dict[str, list[Scene]]:
         """For personas that are trained from generated pairs: their pairs that measure."""
         return {
-            name: pairs.as_scenes(list(read_pairs(files.measure)), name, REJECTED)
+            name: pairs.as_scenes(
+                list(read_pairs(files.measure, self.skipping(files))), name, REJECTED
+            )
             for name, files in self.config.pairs.items()
             if files.measure
         }
+
+    def skipping(self, files: PairFiles) -> Callable[[CorpusError], None] | None:
+        """What is done with a row that is no pair: told and left out, or None to stop there."""
+
+        def tell(error: CorpusError) -> None:
+            self.announce(f"left out {error}", 1)
+
+        return tell if files.skip_bad else None
 
     def counterpart(self, name: str) -> str | None:
         """Whose reply stands against the persona's own on scenes that measure."""

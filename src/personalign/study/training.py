@@ -68,7 +68,7 @@ def persona_pairs(study: Study, persona: Persona) -> list[PreferencePair]:
             "take it out of the study's `adapters` to have one trained",
         )
     if files := config.pairs.get(persona.name):
-        made = list(read_pairs(files.build))[: config.build_scenes]
+        made = list(read_pairs(files.build, study.skipping(files)))[: config.build_scenes]
         pairs.check_apart(made, study.scenes, study.pair_scenes.get(persona.name, []))
         return made
     if persona.opposite is None:
