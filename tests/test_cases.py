@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
@@ -69,22 +76,139 @@ def test_a_case_gives_its_right_value(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    folder = copied(number, tmp_path)
+    for study in folder.glob("*.yaml"):
+        study.write_bytes(study.read_bytes().replace(b"BASES/plain", str(tiny_base).encode()))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PERSONALIGN_CACHE", str(tmp_path / "cache"))
+    check(command, said)
+
+
+def copied(number: str, into: Path) -> Path:
+    """The case's folder, where it may be written in."""
     found = sorted(CASES.glob(f"{number}-*"))
     if not found:
         pytest.skip(f"no case {number} in ../shared/cases")
-    folder = tmp_path / "case"
+    folder = into / "case"
     shutil.copytree(found[0], folder, copy_function=shutil.copyfile)
     folder.chmod(0o755)
-    for study in folder.glob("*.yaml"):
-        text = study.read_bytes().replace(b"BASES/plain", str(tiny_base).encode())
-        study.write_bytes(text)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("PERSONALIGN_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def check(command: list[str], said: str | None) -> str:
+    """What the command printed, once it has ended as it should."""
     done = CliRunner().invoke(app, command)
     if said is READ:
         assert isinstance(done.exception, SystemExit | None), done.exception
-        return
+        return done.output
     assert isinstance(done.exception, PersonalignError)
     with pytest.raises(PersonalignError, match=said):
         raise done.exception
     assert "\n" not in str(done.exception)
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the cases' own scripts make: bases with other families' templates, foreign adapters."""
+    if not (CASES / "bases.py").exists():
+        pytest.skip("no ../shared/cases")
+    out = tmp_path_factory.mktemp("made")
+    for script, *arguments in (("bases.py", out / "bases"), ("adapters.py", out / "bases", out)):
+        subprocess.run([sys.executable, CASES / script, *arguments], check=True, cwd=CASES)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("number", "command", "said"),
+    [
+        case("14", "train study.yaml INFP", READ),
+        case("18", "verify study.yaml", "14 of the 14 layers that it updates are not in the base"),
+        case("18", "verify study_half.yaml", "7 of the 14 layers"),
+        case("20", "verify study.yaml", "no update of a linear layer: .*embed_tokens"),
+        case("20", "verify study_resized.yaml", "no update of a linear layer: .*embed_tokens"),
+        case("44", "study run study.yaml", READ),
+        case("45", "train study_train.yaml INFP", READ),
+    ],
+)
+def test_other_families_bases_and_other_tools_adapters(
+    number: str,
+    command: list[str],
+    said: str | None,
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = copied(number, tmp_path)
+    for adapters in made.glob(f"{number}-*"):
+        shutil.copytree(adapters, folder, dirs_exist_ok=True)
+    for study in folder.glob("*.yaml"):
+        text = study.read_bytes().replace(b"BASES", str(made / "bases").encode())
+        study.write_bytes(text.replace(b"../00-control/pairs.jsonl", b"pairs.jsonl"))
+    if number == "45":
+        shutil.copyfile(next(CASES.glob("14-*")) / "pairs.jsonl", folder / "pairs.jsonl")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PERSONALIGN_CACHE", str(tmp_path / "cache"))
+    check(command, said)
+    if number == "44":
+        assert (folder / "runs" / "full2" / "report" / "index.html").exists()
+
+
+def test_a_system_prompt_reaches_a_base_whose_template_drops_it(made: Path) -> None:
+    from personalign.models.chat import open_chat
+    from personalign.records import Message
+
+    chat = open_chat(str(made / "bases" / "nosystem"))
+    said = (Message(role="system", content="You are INFP."), Message(role="user", content="Hi"))
+    assert "You are INFP." in chat.tokenizer.decode(chat.prompt(said))
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The pages of the crawling cases, and the host that one of them moved to."""
+    if not (CASES / "site.py").exists():
+        pytest.skip("no ../shared/cases")
+    server = subprocess.Popen([sys.executable, CASES / "site.py"], stderr=subprocess.DEVNULL)
+    try:
+        for port in (8191, 8192):
+            answers(port)
+        yield "http://127.0.0.1:8191"
+    finally:
+        server.kill()
+
+
+def answers(port: int) -> None:
+    for _ in range(100):
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(port)
+
+
+@pytest.mark.parametrize(
+    ("number", "kept", "failed"),
+    [
+        ("23", ("", "second"), {"data": "not HTML", "feed": "not HTML", "notes": "not HTML"}),
+        ("24", ("", "0", "1", "2", "3"), {}),
+        ("39", (), {"": "no text without JavaScript"}),
+    ],
+)
+def test_every_page_is_kept_or_refused_with_its_reason(
+    number: str, kept: tuple[str, ...], failed: dict[str, str], site: str, tmp_path: Path
+) -> None:
+    command = f"-m personalign corpus crawl {site}/{number}/ --out {tmp_path} --allow-local"
+    subprocess.run([sys.executable, *command.split(), "--delay", "0"], capture_output=True)
+    pages = {path(line, number): line for line in lines(tmp_path / "pages.jsonl")}
+    failures = {path(line, number): line for line in lines(tmp_path / "failures.jsonl")}
+    assert set(pages) == set(kept)
+    assert set(failures) == set(failed)
+    assert all(failed[page] in failures[page]["reason"] for page in failed)
+
+
+def lines(file: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def path(line: dict[str, str], number: str) -> str:
+    return urlsplit(line["url"]).path.removeprefix(f"/{number}/")
