@@ -39,6 +39,7 @@ from personalign.study.training import (
 from personalign.training import devices
 from personalign.training.adapters import check, copy
 from personalign.training.card import trained_under
+from personalign.training.selection import FRONTIER
 
 __all__ = ["Study"]
 
@@ -277,7 +278,7 @@ class Study:
         write_atomic(stamp, content_hash(inputs))
         train_persona(self, persona, made, out)
         kept = [*sorted(out.glob("*.safetensors")), out / "history.json"]
-        return kept + sorted(out.glob("adapter_config.json"))
+        return kept + [f for n in ("adapter_config.json", FRONTIER) if (f := out / n).exists()]
 
     def join(self, name: str) -> None:
         """As one of several processes: train along with the main one, which writes the files."""

@@ -97,7 +97,7 @@ def trainee(study: Study, made: Sequence[PreferencePair]) -> LocalModel:
 def hold_out(
     made: Sequence[PreferencePair],
 ) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Pairs that train, and every tenth, on whose prompts the model is heard while it trains."""
+    """Pairs that train, and every tenth, on which the model is heard and judged."""
     held = list(made[9::10])
     return [pair for number, pair in enumerate(made, start=1) if number % 10], held
 
@@ -113,13 +113,14 @@ def train_persona(
     tick = study.announce(f"reference {persona.name}", len(taught))
     with devices.main_first(), _placed(study.config.pairs.get(persona.name)):
         data = trainer.examples(local, taught, system, tick, settings.objective)
+        judging = _judging(local, held_out, system, settings)
     if settings.kl:
         data = trainer.with_neutral(data, _neutral(study, local, len(data)))
     prompts = [with_system(p.prompt, system) for p in held_out]
     tick = study.announce("replies of the base to be heard beside", 2 * settings.health.samples)
     heard = ear(local, prompts, settings.health, settings.seed, tick)
     progress = _steps(study, f"train {persona.name}")
-    trainer.train(local, data, settings, out, progress, heard)
+    trainer.train(local, data, settings, out, progress, heard, judging)
     if not devices.is_main():
         return
     card.describe(
@@ -134,6 +135,17 @@ def train_persona(
         processes=devices.processes(),
         code=__version__,
     )
+
+
+def _judging(
+    local: LocalModel,
+    held_out: Sequence[PreferencePair],
+    system: str | None,
+    settings: TrainingConfig,
+) -> list[trainer.Example]:
+    """What checkpoints are judged on; every objective's against the base."""
+    judges = held_out and trainer.selects(settings)
+    return trainer.examples(local, held_out, system) if judges else []
 
 
 @contextmanager

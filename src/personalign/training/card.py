@@ -21,6 +21,7 @@ from personalign.runs import content_hash, tree_hash
 from personalign.training.config import TrainingConfig
 from personalign.training.curves import draw
 from personalign.training.problem import Problem
+from personalign.training.selection import FRONTIER, Frontier
 
 __all__ = [
     "CARD",
@@ -53,6 +54,7 @@ class AdapterCard(Record):
         system: The system prompt it was trained under, and is to be asked under.
         processes: How many trained it together.
         curves: Measure → its value at the first and the last step.
+        frontier: The checkpoints and strengths that were looked at, and which is kept.
         parts: Adapters that it was composed of, with their weights.
         verification: Verdicts by condition, once there are any.
     """
@@ -68,6 +70,7 @@ class AdapterCard(Record):
     pairs_hash: str = ""
     processes: int = Field(1, ge=1)
     curves: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    frontier: Frontier | None = None
     problems: tuple[Problem, ...] = ()
     parts: dict[str, float] = Field(default_factory=dict)
     verification: tuple[dict[str, Any], ...] = ()
@@ -163,6 +166,7 @@ def describe(
         pairs_hash=content_hash(list(pairs)),
         processes=processes,
         curves={n: ends for n in CURVES + SPEECH if (ends := _ends(history, n))},
+        frontier=_frontier(folder / FRONTIER),
         problems=tuple(found),
         code=code,
     ).write(folder)
@@ -170,6 +174,10 @@ def describe(
 
 def _json(path: Path) -> list[Any]:
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+
+
+def _frontier(path: Path) -> Frontier | None:
+    return Frontier.model_validate_json(path.read_text()) if path.exists() else None
 
 
 def _ends(history: Sequence[Mapping[str, float]], name: str) -> tuple[float, float] | None:

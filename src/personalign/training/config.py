@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from personalign.records import Record
 
-__all__ = ["Health", "Lora", "TrainingConfig"]
+__all__ = ["Health", "Lora", "Selection", "TrainingConfig"]
 
 OPTIONS: dict[str, dict[str, float]] = {
     "dpo": {"beta": 0.1},
@@ -71,6 +71,22 @@ class Health(Record):
     """What the base says may become less likely by so much, in nats a token."""
 
 
+class Selection(Record):
+    """Which points of a training are looked at before one is kept; see `training/selection.py`."""
+
+    checkpoints: int = Field(3, ge=1)
+    """So many, spread evenly over the training, its end included."""
+    strengths: tuple[float, ...] = (0.6, 0.8, 1.0)
+    """What the update of each is multiplied with; 1 is as it was trained. DoRA has only that."""
+
+    @field_validator("strengths")
+    @classmethod
+    def _some_up_to_two(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or not all(0 < s <= 2 for s in value):
+            raise ValueError("strengths are above 0 and at most 2, at least one of them")
+        return value
+
+
 class TrainingConfig(Record):
     """Settings of one preference training."""
 
@@ -123,6 +139,10 @@ class TrainingConfig(Record):
     """The adapter."""
     health: Health = Health()
     """What is watched while it trains."""
+    selection: Selection | None = Selection()
+    """Keep the best checkpoint and strength on pairs that did not train; empty keeps the last. Not
+    with method full, whose checkpoints are whole models, and nothing to judge without health's
+    samples."""
     report_to: tuple[str, ...] = ()
     """Experiment trackers that transformers' Trainer knows, such as tensorboard or wandb."""
 

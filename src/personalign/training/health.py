@@ -47,8 +47,32 @@ def distinct_pairs(texts: Sequence[str]) -> float:
     return len(pairs) / pairs.total() if pairs else 0.0
 
 
-class Speech(Record):
-    """How a model speaks.
+class Kept(Record):
+    """What a model makes of what its base says.
+
+    Attributes:
+        end_inside: Mean probability of ending the turn after an inner sentence of what the base
+            says greedily to our own prompts.
+        end_at_end: The same where the base ended.
+        base_loss: The same text's negative log-likelihood, in nats a token.
+    """
+
+    end_inside: float
+    end_at_end: float
+    base_loss: float
+
+    def away(self, base: Kept) -> dict[str, float]:
+        """How it differs from the base's, by the names under which it is logged: ends of turn in
+        log-odds, the loss in nats a token."""
+        return {
+            "speech/end_inside": _log_odds(self.end_inside) - _log_odds(base.end_inside),
+            "speech/end_at_end": _log_odds(self.end_at_end) - _log_odds(base.end_at_end),
+            "speech/base_loss": self.base_loss - base.base_loss,
+        }
+
+
+class Speech(Kept):
+    """How a model speaks, and what it makes of what its base says.
 
     Attributes:
         tokens: Mean length of its greedy replies.
@@ -56,10 +80,6 @@ class Speech(Record):
         drawn_repetition: The same in replies drawn at temperature 1.
         distinct: Share of different word pairs among the openings of its greedy replies.
         ended: Share of all replies that ended by themselves.
-        end_inside: Mean probability of ending the turn after an inner sentence of what the base
-            says greedily to our own prompts.
-        end_at_end: The same where the base ended.
-        base_loss: The same text's negative log-likelihood, in nats a token.
     """
 
     tokens: float
@@ -67,15 +87,11 @@ class Speech(Record):
     drawn_repetition: float
     distinct: float
     ended: float
-    end_inside: float
-    end_at_end: float
-    base_loss: float
 
     def beside(self, base: Speech) -> dict[str, float]:
         """How it differs from the base's, by the names under which it is logged.
 
-        Length and distinct pairs are ratios, ends of turn differences of log-odds, all others
-        plain differences.
+        Length and distinct pairs are ratios, the others differences; see `Kept.away`.
         """
         return {
             "speech/length": self.tokens / max(base.tokens, 1),
@@ -83,10 +99,7 @@ class Speech(Record):
             "speech/drawn_repetition": self.drawn_repetition - base.drawn_repetition,
             "speech/distinct": self.distinct / max(base.distinct, 1e-6),
             "speech/ended": self.ended - base.ended,
-            "speech/end_inside": _log_odds(self.end_inside) - _log_odds(base.end_inside),
-            "speech/end_at_end": _log_odds(self.end_at_end) - _log_odds(base.end_at_end),
-            "speech/base_loss": self.base_loss - base.base_loss,
-        }
+        } | self.away(base)
 
 
 def _log_odds(p: float) -> float:
@@ -125,6 +138,11 @@ class Ear:
             for sampling in self.sampling
         )
         return _speech(greedy, drawn, self.said, model.score([s.tree for s in self.said], adapter))
+
+    def kept(self, model: LocalModel) -> dict[str, float]:
+        """What a model under training makes of what its base says, beside the base itself."""
+        scored = model.score([s.tree for s in self.said])
+        return Kept(**_kept(self.said, scored)).away(self.base)
 
 
 def ear(
@@ -178,18 +196,24 @@ def _speech(
     said: Sequence[Said],
     scored: Sequence[Sequence[Tensor]],
 ) -> Speech:
-    ends = [s.ends(branches) for s, branches in zip(said, scored, strict=True)]
-    whole = [branches[0] for branches in scored]
     return Speech(
         tokens=_mean([r.tokens for r in greedy]),
         repetition=_mean([repetition(r.text) for r in greedy]),
         drawn_repetition=_mean([repetition(r.text) for r in drawn]),
         distinct=distinct_pairs([r.text for r in greedy]),
         ended=_mean([r.ended == "stop" for r in (*greedy, *drawn)]),
-        end_inside=_mean([p for inside, _ in ends for p in inside]),
-        end_at_end=_mean([p for _, last in ends for p in last]),
-        base_loss=-sum(float(w.sum()) for w in whole) / max(sum(w.numel() for w in whole), 1),
+        **_kept(said, scored),
     )
+
+
+def _kept(said: Sequence[Said], scored: Sequence[Sequence[Tensor]]) -> dict[str, float]:
+    ends = [s.ends(branches) for s, branches in zip(said, scored, strict=True)]
+    whole = [branches[0] for branches in scored]
+    return {
+        "end_inside": _mean([p for inside, _ in ends for p in inside]),
+        "end_at_end": _mean([p for _, last in ends for p in last]),
+        "base_loss": -sum(float(w.sum()) for w in whole) / max(sum(w.numel() for w in whole), 1),
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

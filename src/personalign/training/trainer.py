@@ -25,10 +25,14 @@ from personalign.models.trees import PackedTrees, Tree, pack
 from personalign.records import PreferencePair
 from personalign.training import devices, losses
 from personalign.training.checkpoints import (
+    complete,
     discard,
+    ended_at,
     last_complete,
     mark_complete,
     problem_before,
+    spread,
+    state_of,
 )
 from personalign.training.checks import (
     check_fit,
@@ -44,9 +48,18 @@ from personalign.training.losses import OBJECTIVES, PairLogProbs
 from personalign.training.neutral import Neutral
 from personalign.training.problem import Problem, problems
 from personalign.training.reference import reference_log_probs
+from personalign.training.selection import FRONTIER, frontier, put
 from personalign.training.watch import Watch
 
-__all__ = ["Example", "PreferenceTrainer", "examples", "pair_trees", "train", "with_neutral"]
+__all__ = [
+    "Example",
+    "PreferenceTrainer",
+    "examples",
+    "pair_trees",
+    "selects",
+    "train",
+    "with_neutral",
+]
 
 CHOSEN, REJECTED = 0, 1
 
@@ -241,7 +254,7 @@ class _Progress(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         devices.wait()  # every process writes a part of it
         if state.is_world_process_zero:
-            mark_complete(Path(args.output_dir), state.global_step)
+            mark_complete(Path(args.output_dir), state.global_step, control.should_training_stop)
 
 
 def with_lora(model: Any, lora: Lora, seed: int) -> Any:
@@ -288,16 +301,20 @@ def train(
     out: Path,
     progress: Callable[[int, int], None] = lambda step, of: None,
     heard: Ear | None = None,
+    held_out: Sequence[Example] = (),
 ) -> list[dict[str, float]]:
     """Train one persona and save it into `out`; resumes from checkpoints there.
 
     An adapter is saved in PEFT's format, a full fine-tuning as a model of its own; beside it
-    `history.json` and `health.json`. `card.describe` adds the papers: card, README, curves.
+    `history.json`, `health.json` and, where a point of the training was selected,
+    `frontier.json`. `card.describe` adds the papers: card, README, curves.
 
     Args:
         local: The base, with no adapters loaded; left as it was.
         progress: Called after each optimiser step with the step and the number of steps.
         heard: What listens to the model now and then; it was made from the same base.
+        held_out: Pairs that do not train, on which checkpoints and strengths are judged
+            (`settings.selection`).
 
     Returns:
         What was logged at each optimiser step: loss, rewards, log-probs, learning rate.
@@ -332,13 +349,9 @@ def train(
         watch = Watch(settings, trainer.change, trainer.note, listening)
         trainer.add_callback(watch)
         trainer.remove_callback(_default_printer())
-        with devices.main_first():
-            checkpoint = last_complete(work)
-        if settings.health.on_problem == "stop":
-            _check_stopped(problem_before(checkpoint), work)
-        with devices.trees_through_forward(model):
-            trainer.train(resume_from_checkpoint=checkpoint)
-        _check_stopped(watch.stopped_by, work)
+        _to_its_end(trainer, watch, work)
+        if heard and held_out and selects(settings):
+            select(trained, settings, out, heard, held_out)
         trainer.save_model(str(out))
         if devices.is_main():
             if settings.method == "full":
@@ -350,6 +363,49 @@ def train(
             local.model = model.unload()
             local.model.eval().requires_grad_(False)
     return [h for h in trainer.state.log_history if "loss" in h]
+
+
+def _to_its_end(trainer: PreferenceTrainer, watch: Watch, work: Path) -> None:
+    """All steps that are left after the last checkpoint."""
+    with devices.main_first():
+        checkpoint = last_complete(work)
+    if watch.settings.health.on_problem == "stop":
+        _check_stopped(problem_before(checkpoint), work)
+    if checkpoint and ended_at(checkpoint) and selects(watch.settings):
+        put(trainer.model, Path(checkpoint), 1.0)
+        trainer.state = state_of(checkpoint)
+        return
+    with devices.trees_through_forward(trainer.model):
+        trainer.train(resume_from_checkpoint=checkpoint)
+    _check_stopped(watch.stopped_by, work)
+
+
+def selects(settings: TrainingConfig) -> bool:
+    """Is a point of such a training selected, and are its checkpoints therefore kept?"""
+    whole = settings.method == "full" or devices.splits_weights()
+    return settings.selection is not None and not whole
+
+
+def select(
+    trained: LocalModel,
+    settings: TrainingConfig,
+    out: Path,
+    heard: Ear,
+    held_out: Sequence[Example],
+) -> None:
+    """Leave the best checkpoint at its best strength in the model, and say what there was."""
+    assert settings.selection is not None
+    strengths = (1.0,) if settings.lora.dora else settings.selection.strengths
+    found = frontier(
+        trained,
+        spread(complete(out / "checkpoints"), settings.selection.checkpoints),
+        strengths,
+        [(e.tree, e.reference) for e in held_out],
+        heard,
+        settings.health,
+    )
+    if devices.is_main():
+        write_atomic(out / FRONTIER, found.model_dump_json(indent=1) + "\n")
 
 
 def listen(heard: Ear, trained: LocalModel) -> dict[str, float]:
@@ -405,7 +461,7 @@ def _arguments(s: TrainingConfig, work: Path, device: str) -> TrainingArguments:
         logging_first_step=True,
         logging_nan_inf_filter=False,  # it waits for the device at every pass
         save_steps=s.checkpoint_steps,
-        save_total_limit=2,
+        save_total_limit=None if selects(s) else 2,
         report_to=list(s.report_to),
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -112,7 +112,7 @@ class Watch(TrainerCallback):
                 control.should_training_stop = control.should_save = True
 
         if self._reached(logs):
-            control.should_training_stop = True
+            control.should_training_stop = control.should_save = True
 
     def _reached(self, logs: Sequence[Mapping[str, float]]) -> bool:
         """Has the margin what it needs?"""
