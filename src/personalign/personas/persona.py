@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -122,7 +123,12 @@ def read(path: Path) -> Persona:
 
 def catalog() -> dict[str, Persona]:
     """All shipped personas by name: sixteen types, ten Big Five poles, custom examples."""
-    return {p.name: p for p in map(read, _files())}
+    return {p.name: p for p in _shipped()}
+
+
+@cache
+def _shipped() -> tuple[Persona, ...]:
+    return tuple(map(read, _files()))
 
 
 def _files() -> Iterator[Path]:
