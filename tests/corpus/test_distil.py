@@ -47,6 +47,10 @@ class Scripted(Respondent):
 
     name = "scripted"
 
+    @property
+    def base(self) -> Respondent:
+        return self
+
     def __init__(self) -> None:
         self.asked = 0
 

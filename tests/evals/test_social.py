@@ -43,6 +43,10 @@ class Fixed(Respondent):
 
     name = "fixed"
 
+    @property
+    def base(self) -> Respondent:
+        return self
+
     def __init__(self, after: list[list[float]], before: list[list[float]]) -> None:
         self.found = [[torch.tensor(b) for b in branches] for branches in (after, before)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 
 from personalign.corpus import scenes
 from personalign.errors import InputError, ModelError
-from personalign.measures import Material, Measures
-from personalign.measures import speech as measure
-from personalign.measures.speech import Speech, openings
+from personalign.judges.form import FORMS
+from personalign.measures import Material, Measures, measure
+from personalign.measures.holds import Holds
+from personalign.measures.speech import GREEDY, Speech, openings, shipped
 from personalign.models.local import LocalModel
-from personalign.models.respondent import respondent
+from personalign.models.respondent import Candidates, respondent
 from personalign.personas import DICHOTOMIES, catalog
 from personalign.psychometrics import speech
 from personalign.records import Arm, Scene, Transcript
@@ -31,7 +33,12 @@ def asked(built: list[Scene], monkeypatch: pytest.MonkeyPatch) -> Speech:
         raise ModelError("no encoder")
 
     monkeypatch.setattr(measure, "packaged_encoder", missing)
-    return Speech(Material(Measures(openings=4, draws=2), built, {}, seed=3))
+    return Speech(Material(Measures(openings=4, draws=2, holds=2), built, {}, seed=3))
+
+
+def rows_of(entries: Sequence[object]) -> pd.DataFrame:
+    columns = ["sample", "cluster", "metric", "value", "state"]
+    return pd.DataFrame([e for e in entries if isinstance(e, tuple)], columns=columns)
 
 
 def test_there_are_sixty_openings_and_none_is_the_corpus_own() -> None:
@@ -94,8 +101,7 @@ def test_base_and_arm_share_prompts_and_numbers_and_are_placed(
     assert [(t.sample, t.reply, t.seed) for t in said[0]] == [
         (t.sample, t.reply, t.seed) for t in said[1]
     ]
-    columns = ["sample", "cluster", "metric", "value", "state"]
-    rows = [pd.DataFrame([e for e in b if isinstance(e, tuple)], columns=columns) for b in both]
+    rows = [rows_of(entries) for entries in both]
     places = [asked.positions(r) for r in rows]
     assert places[0].shape == (4, 4)
     assert places[0].abs().max().max() <= 1
@@ -104,7 +110,79 @@ def test_base_and_arm_share_prompts_and_numbers_and_are_placed(
         m.partition(":")[0] for m in rows[0]["metric"]
     }
     assert named == {"named"}
-    assert {"tokens:0", "ended:1", "empty:0", "repeated:1"} <= set(rows[0]["metric"])
+    spoken = asked.spoken(rows[1])
+    told = {"length", "ended", "empty", "repeated", "looped", "foreign", "surprise"}
+    assert set(spoken.manner) == told  # no encoder here, so that nothing is known of fit
+    assert spoken.manner.notna().all(axis=None)
+    assert 9 < spoken.manner["surprise"].mean() < 13  # random weights, log 49152 = 10.8
+    assert not spoken.named.empty
+
+
+def test_the_first_reply_is_greedy_and_its_repetition_stands_apart(
+    asked: Speech, tiny: LocalModel
+) -> None:
+    entries = list(asked.ask(respondent(tiny), Arm()))
+    rows = rows_of(entries)
+    first = rows[rows["metric"] == "repeated:0"].set_index("sample")["value"]
+    second = rows[rows["metric"] == "repeated:1"].set_index("sample")["value"]
+    manner = asked.spoken(rows).manner
+    pd.testing.assert_series_equal(manner["looped"], first, check_names=False)
+    pd.testing.assert_series_equal(manner["repeated"], second, check_names=False)
+    said = [e for e in entries if isinstance(e, Transcript)]
+    again = respondent(tiny).draw([t.prompt for t in said], GREEDY, [99] * len(said))
+    assert [reply.text for reply in again] == [t.reply for t in said]
+
+
+def test_surprise_is_under_base_whoever_speaks(asked: Speech, tiny: LocalModel) -> None:
+    """A system prompt changes what is said, and not by whom it is weighed."""
+    texts = ["Sit down and rest.", "", "Make a list.", "Breathe."]
+    plain, told = respondent(tiny), respondent(tiny, "You are a pirate.")
+    weighed = [asked._surprise(texts, who.base) for who in (plain, told)]
+    assert weighed[0] == weighed[1]
+    assert weighed[0][1] is None
+    (own,) = told.score([Candidates(asked.openings[0].prompt, texts[:1], whole=False)])
+    assert weighed[0][0] != pytest.approx(-float(own[0].mean()), rel=1e-6)
+
+
+def test_fit_falls_where_replies_are_to_other_prompts(asked: Speech) -> None:
+    encode = Bags()
+    said = [o.text for o in asked.openings]
+    own = asked._fit(said, encode)  # type: ignore[arg-type]
+    others = asked._fit(said[1:] + said[:1], encode)  # type: ignore[arg-type]
+    assert all((x or 0) > 0.5 for x in own)
+    assert all((x or 0) < 0 for x in others)
+    assert asked._fit(["", *said[1:]], encode)[0] is None  # type: ignore[arg-type]
+
+
+class Bags:
+    """Texts as unit vectors of their words."""
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        words = sorted({w for o in openings() for w in o.text.split()})
+        found = np.array([[float(t.split().count(w)) for w in words] for t in texts])
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+
+
+def test_holds_puts_the_same_openings_in_ten_ways(asked: Speech, tiny: LocalModel) -> None:
+    held = Holds(asked.material)
+    ways = [way["id"] for way in (*shipped()["breaks"], *shipped()["formats"])]
+    assert len(ways) == 10
+    assert held.size == 20
+    assert held.material.raters is asked.material.raters
+    entries = list(held.ask(respondent(tiny), Arm(persona="INFP")))
+    rows = rows_of(entries)
+    assert rows["cluster"].nunique() == 2
+    assert set(rows["sample"].str.partition("/")[0]) == set(ways)
+    spoken = held.spoken(rows)
+    assert list(spoken.positions.index.unique(level=0)) == ways
+    assert spoken.positions.shape == (20, 4)
+    formed = spoken.manner["form"].dropna().index.unique(level=0)
+    assert set(formed) == set(FORMS)
+    assert rows[rows["metric"] == "form:0"]["state"].eq("ok").all()
+    said = {t.sample: t.prompt[0].content for t in entries if isinstance(t, Transcript)}
+    assert all("{opening}" not in text for text in said.values())
+    bare = {o.id: o.text for o in openings()}
+    assert all(bare[sample.partition("/")[2]] in text for sample, text in said.items())
 
 
 def test_a_planted_voice_is_heard(built: list[Scene]) -> None:

@@ -17,8 +17,9 @@ from personalign.judges.calibration import measured
 from personalign.judges.labelled import Labelled
 from personalign.judges.verdict import Verdict
 from personalign.psychometrics.agreement import multitrait_multimethod
+from personalign.psychometrics.criterion import Criterion, Figure
 from personalign.psychometrics.validity import ArmFigure, Validity
-from personalign.psychometrics.verify import Criterion, Margin, ScaleVerdict, Shift, Verification
+from personalign.psychometrics.verify import Margin, ScaleVerdict, Shift, Verification
 from personalign.records import Arm, Message, ScoreRow, Transcript, to_jsonl
 
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)> </script>"
@@ -197,6 +198,14 @@ def _verification(persona: str, condition: Any) -> Verification:
     criteria = (
         Criterion(name="moved", verdict=verdict, value=0.4, low=0.3, high=0.5, reason="EI <first>"),
         Criterion(name="shown", verdict="not asked", reason=silent),
+        Criterion(
+            name="holds",
+            verdict="indeterminate",
+            figures=(
+                Figure.within("json", (0.2, 0.05, 0.35), least=0.1),
+                Figure.within("<way>", (0.4, 0.3, 0.5), 0.1, 0.9),
+            ),
+        ),
     )
     return Verification(
         persona=persona, condition=condition, scales=tuple(scales), margin=margin, before=before,

@@ -185,6 +185,15 @@ def test_an_arm_without_verdict_is_unverified_and_missing(run: Path, tmp_path: P
     assert ("INFP · adapter", "unjudged") in {(m.what, m.reason) for m in found.missing}
 
 
+def test_a_criterion_shows_its_figures_with_their_margins_and_words(page: str) -> None:
+    first = page[page.index('id="verdicts"') : page.index('id="types"')]
+    assert "All 2 figures" in first
+    for shown in ("As JSON", "0.20 [0.05, 0.35]", "more than 0.10", "between 0.10 and 0.90"):
+        assert shown in first
+    assert "&lt;way&gt;" in first
+    assert "<way>" not in first
+
+
 def test_languages_have_the_same_words() -> None:
     texts = [Words(language).texts for language in LANGUAGES]
     assert all(list(t) == list(texts[0]) for t in texts)

@@ -30,6 +30,10 @@ class Shouted(Respondent):
     def name(self) -> str:
         return f"{self.inner.name}+shouted"
 
+    @property
+    def base(self) -> Respondent:
+        return self.inner.base
+
     def scoring(
         self, asked: Sequence[Candidates], progress: Progress = silent
     ) -> Future[list[list[Tensor]]]:

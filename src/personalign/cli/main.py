@@ -220,6 +220,9 @@ def _show_verdicts(folder: Path, page: Path | None, as_json: bool) -> None:
             shown = "" if c.value is None else f" {c.value:+.2f}"
             ends = "" if c.low is None else f" ({c.low:+.2f} to {c.high:+.2f})"
             print(f"  {c.name}: {c.verdict}{shown}{ends}{f'; {c.reason}' if c.reason else ''}")
+            print(
+                *(f"    {figure}" for figure in c.figures), sep="\n", end="\n" if c.figures else ""
+            )
     if page:
         print(f"report: {page}")
 

@@ -88,7 +88,7 @@ def _english(text: str) -> float:
     """Share of function words among all that is written; 1 where there is too little to say."""
     written = text.split()
     if len(written) < 8:
-        return 1.0 if text.isascii() else 0.0
+        return 1.0 if "".join(filter(str.isalpha, text)).isascii() else 0.0
     return sum(w in FUNCTION_WORDS for w in words(text)) / len(written)
 
 

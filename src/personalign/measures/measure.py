@@ -8,19 +8,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
 from typing import ClassVar, Literal
 
 import pandas as pd
 
+from personalign.corpus import scenes
+from personalign.errors import ModelError
+from personalign.judges.embedding import Encoder, packaged_encoder
 from personalign.measures.settings import Measures
 from personalign.models.respondent import Progress, Respondent, silent
-from personalign.psychometrics.criteria import Spoken
+from personalign.personas import catalog
+from personalign.psychometrics import speech
+from personalign.psychometrics.criterion import Spoken
 from personalign.psychometrics.inventory import Inventory
 from personalign.psychometrics.scoring import answers_of
+from personalign.psychometrics.speech import SpeechRater
 from personalign.records import Arm, Scene, State, Transcript
 
 __all__ = ["MEASURES", "Margins", "Material", "Measure", "Scored"]
+
+ENCODED = 40
+"""Situations that the rater of sentence embeddings learns from: encoding takes a minute."""
+
+_TEACHING = Lock()
 
 MEASURES: dict[str, type[Measure]] = {}
 """Every measure by its name, in the order in which it was defined."""
@@ -47,6 +61,35 @@ class Material:
     scenes: Sequence[Scene]
     own_scenes: Mapping[str, Sequence[Scene]]
     seed: int
+
+    @property
+    def built(self) -> list[Scene]:
+        """What raters of text learn from."""
+        return [scene for scene in self.scenes if scene.split == "build"]
+
+    @cached_property
+    def encoder(self) -> Encoder | None:
+        """Of sentences; None where none is installed."""
+        with suppress(ModelError):
+            return packaged_encoder()
+        return None
+
+    @property
+    def raters(self) -> Sequence[SpeechRater]:
+        """Of free text: one of words, and one of sentence embeddings where there is an encoder.
+
+        Arms are asked at the same time, and raters are taught once.
+        """
+        with _TEACHING:
+            return self._raters
+
+    @cached_property
+    def _raters(self) -> Sequence[SpeechRater]:
+        taught = [speech.train(self.built, catalog())]
+        if self.encoder is not None:
+            few = scenes.select(self.built, "build", ENCODED)
+            taught.append(speech.train(few, catalog(), self.encoder))
+        return taught
 
 
 class Measure(ABC):
@@ -116,7 +159,7 @@ class Measure(ABC):
         return None
 
     def spoken(self, rows: pd.DataFrame) -> Spoken | None:
-        """What was said to each opening, from an arm's rows, where free text is rated."""
+        """What was said to each prompt, from an arm's rows, where free text is rated."""
         return None
 
     @property

@@ -45,7 +45,9 @@ class Measures(Record):
     openings: int | None = Field(None, ge=2)
     """How many openings by other people are answered in free text and rated; all where empty."""
     draws: int = Field(2, ge=1)
-    """How often each opening is answered."""
+    """How often each opening is answered: once greedily, else drawn."""
+    holds: int = Field(16, ge=2)
+    """How many openings are put in each of ten ways: six requests to drop a persona, four forms."""
     replies: int = Field(6, ge=0)
     """Measure scenes that are also answered in free text."""
     max_new_tokens: int = Field(80, ge=1)

@@ -3,61 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property
+from dataclasses import replace
+from functools import cache, cached_property
 from importlib import resources
-from threading import Lock
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from personalign.corpus import scenes
-from personalign.errors import ModelError
+from personalign.corpus.faults import FAULTS
 from personalign.evals.strata import stratified
 from personalign.judges.coherence import repetition
-from personalign.judges.embedding import packaged_encoder
+from personalign.judges.embedding import Encoder
 from personalign.measures.measure import Measure, Scored
 from personalign.models.local import Generation, Sampling
-from personalign.models.respondent import Progress, Respondent, seed_of, silent
-from personalign.personas import DICHOTOMIES, TYPES, catalog
-from personalign.psychometrics import speech
-from personalign.psychometrics.criteria import Spoken
-from personalign.psychometrics.speech import SpeechRater
-from personalign.records import Arm, Message, Record, Scene, State, Transcript
+from personalign.models.respondent import Candidates, Progress, Respondent, seed_of, silent
+from personalign.personas import DICHOTOMIES, TYPES
+from personalign.psychometrics.criterion import Spoken
+from personalign.records import Arm, Message, Record, State, Transcript
 
-__all__ = ["Opening", "Speech", "openings"]
+__all__ = ["DRAWN", "Opening", "Speech", "openings", "shipped"]
 
-SAMPLING = Sampling(max_new_tokens=128, temperature=0.7, top_p=0.9)
+DRAWN = Sampling(max_new_tokens=128, temperature=0.7, top_p=0.9)
 """As people talk to a companion: drawn, and long enough to run to an end."""
 
-ENCODED = 40
-"""Situations that the rater of sentence embeddings learns from: encoding takes a minute."""
+GREEDY = replace(DRAWN, temperature=0.0, top_p=1.0)
 
 NAMED = "named"
-MANNER = ("repeated", "ended", "empty", "tokens")
 RATERS = ("words", "sentences")
-_TEACHING = Lock()  # arms are asked at the same time, and raters are taught once
 
 
 class Opening(Record):
-    """How somebody starts a conversation."""
+    """How somebody starts a conversation.
+
+    `id` begins with the way in which it is put, where it is put in one: `json/work-01`.
+    """
 
     id: str
     area: str
     text: str
 
+    @property
+    def prompt(self) -> list[Message]:
+        """What is asked."""
+        return [Message(role="user", content=self.text)]
+
+    @property
+    def cluster(self) -> str:
+        """The opening itself, however it is put."""
+        return self.id.rpartition("/")[2]
+
+
+@cache
+def shipped() -> dict[str, Any]:
+    """The file of openings, and of ways to put them."""
+    text = (resources.files("personalign.measures") / "openings.yaml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
 
 def openings(limit: int | None = None, seed: int = 0) -> list[Opening]:
     """The shipped openings, by a second writer; a part of them is drawn by area."""
-    text = (resources.files("personalign.measures") / "openings.yaml").read_text(encoding="utf-8")
-    found = [Opening.model_validate(o) for o in yaml.safe_load(text)["openings"]]
+    found = [Opening.model_validate(o) for o in shipped()["openings"]]
     return stratified(found, lambda opening: opening.area, limit, seed)
 
 
 class Speech(Measure):
-    """Replies to openings by a second writer, several draws each, placed on the scales by raters
-    of different make that saw neither; base and arms share prompts and random numbers."""
+    """Replies to openings by a second writer, one greedy and others drawn, placed on the scales by
+    raters of different make that saw neither; base and arms share prompts and random numbers."""
 
     name = "speech"
     about = "persona"
@@ -70,83 +84,96 @@ class Speech(Measure):
         return openings(self.material.settings.openings, self.material.seed)
 
     @property
-    def size(self) -> int:
-        return len(self.openings) * self.material.settings.draws
+    def samplings(self) -> Sequence[Sampling]:
+        """How each is answered, in turn."""
+        return [GREEDY, *[DRAWN] * (self.material.settings.draws - 1)]
 
     @property
-    def built(self) -> list[Scene]:
-        """What the raters learn from."""
-        return [scene for scene in self.material.scenes if scene.split == "build"]
+    def size(self) -> int:
+        return len(self.openings) * len(self.samplings)
 
     def subject(self, arm: Arm) -> object:
-        return [self.openings, self.material.settings.draws, repr(SAMPLING), self.built]
-
-    @cached_property
-    def raters(self) -> Sequence[SpeechRater]:
-        """One of words, and one of sentence embeddings where an encoder is installed."""
-        built = self.built
-        raters = [speech.train(built, catalog())]
-        with suppress(ModelError):  # no encoder installed: the metrics say who rated
-            few = scenes.select(built, "build", ENCODED)
-            raters.append(speech.train(few, catalog(), packaged_encoder()))
-        return raters
+        return [self.openings, list(map(repr, self.samplings)), self.material.built]
 
     def ask(
         self, who: Respondent, arm: Arm, progress: Progress = silent
     ) -> Iterator[Scored | Transcript]:
-        with _TEACHING:
-            raters = self.raters
-        for k in range(self.material.settings.draws):
-            prompts = [[Message(role="user", content=o.text)] for o in self.openings]
+        for k, sampling in enumerate(self.samplings):
+            prompts = [opening.prompt for opening in self.openings]
             seeds = [seed_of(self.material.seed, prompt, k) for prompt in prompts]
-            drawn = who.draw(prompts, SAMPLING, seeds, progress)
-            yield from self._spoken(drawn, k)
-            yield from self._rated(raters, drawn, arm, k)
+            drawn = who.draw(prompts, sampling, seeds, progress)
+            for metric, values in (self._placed(drawn, arm) | self.manner(drawn, who)).items():
+                yield from self._rows(f"{metric}:{k}", values)
             if k == 0:
-                yield from self._kept(prompts, drawn, arm)
+                yield from self._kept(drawn, arm)
 
-    def _rated(
-        self, raters: Sequence[SpeechRater], drawn: Sequence[Generation], arm: Arm, k: int
-    ) -> Iterator[Scored]:
+    def _placed(self, drawn: Sequence[Generation], arm: Arm) -> dict[str, Sequence[float | None]]:
+        """Metric → value of each reply, None of an empty one: who is heard in it."""
         said = [reply.text for reply in drawn]
-        for rater in raters:
-            found = rater(said)
-            for scale, values in found.items():
-                yield from self._rows(f"{rater.name}:{scale}:{k}", said, values)
-            if arm.persona in TYPES and set(DICHOTOMIES) <= set(found):
-                right = [float(name == arm.persona) for name in _types(found)]
-                yield from self._rows(f"{NAMED}:{rater.name}:{k}", said, right)
+        found: dict[str, Sequence[float] | np.ndarray] = {}
+        for rater in self.material.raters:
+            heard = rater(said)
+            found |= {f"{rater.name}:{scale}": values for scale, values in heard.items()}
+            if arm.persona in TYPES and set(DICHOTOMIES) <= set(heard):
+                right = np.array([float(name == arm.persona) for name in _types(heard)])
+                found[f"{NAMED}:{rater.name}"] = right
+        return {
+            metric: [
+                float(x) if text.strip() else None for x, text in zip(values, said, strict=True)
+            ]
+            for metric, values in found.items()
+        }
 
-    def _spoken(self, drawn: Sequence[Generation], k: int) -> Iterator[Scored]:
-        """How it speaks, whoever speaks: what the verdict compares with base."""
+    def manner(
+        self, drawn: Sequence[Generation], who: Respondent
+    ) -> dict[str, Sequence[float | None]]:
+        """Metric → value of each reply: how it speaks, whoever speaks (`fluent.FIGURES`); NaN where
+        nothing is asked of it."""
+        said = [reply.text for reply in drawn]
+        found: dict[str, Sequence[float | None]] = {
+            "length": [float(reply.tokens) for reply in drawn],
+            "ended": [float(reply.ended == "stop") for reply in drawn],
+            "empty": [float(not text.strip()) for text in said],
+            "repeated": [repetition(text) for text in said],
+            "foreign": [float(FAULTS["other_languages"](text) is not None) for text in said],
+            "surprise": self._surprise(said, who.base),
+        }
+        if self.material.encoder is not None:
+            found["fit"] = self._fit(said, self.material.encoder)
+        return found
+
+    def _surprise(self, said: Sequence[str], base: Respondent) -> list[float | None]:
+        """Nats a token of each reply under base."""
+        asked = [
+            Candidates(opening.prompt, [text], whole=False)
+            for opening, text in zip(self.openings, said, strict=True)
+            if text.strip()
+        ]
+        rated = iter(base.score(asked))
+        return [-float(next(rated)[0].mean()) if text.strip() else None for text in said]
+
+    def _fit(self, said: Sequence[str], encode: Encoder) -> list[float | None]:
+        """Cosine of each reply to its own prompt, less the mean to the others."""
+        alike = encode(said) @ encode([opening.text for opening in self.openings]).T
+        own = np.diag(alike)
+        beside = own - (alike.sum(axis=1) - own) / (len(said) - 1)
+        return [float(x) if text.strip() else None for x, text in zip(beside, said, strict=True)]
+
+    def _rows(self, metric: str, values: Sequence[float | None]) -> Iterator[Scored]:
+        for opening, value in zip(self.openings, values, strict=True):
+            if value is not None and np.isnan(value):
+                continue
+            state: State = "unparsed" if value is None else "ok"
+            yield opening.id, opening.cluster, metric, value, state
+
+    def _kept(self, drawn: Sequence[Generation], arm: Arm) -> Iterator[Transcript]:
         for opening, reply in zip(self.openings, drawn, strict=True):
-            found = {
-                "tokens": float(reply.tokens),
-                "ended": float(reply.ended == "stop"),
-                "empty": float(not reply.text.strip()),
-                "repeated": repetition(reply.text),
-            }
-            for metric, value in found.items():
-                yield opening.id, opening.id, f"{metric}:{k}", value, "ok"
-
-    def _rows(
-        self, metric: str, said: Sequence[str], values: Sequence[float] | np.ndarray
-    ) -> Iterator[Scored]:
-        for opening, text, value in zip(self.openings, said, values, strict=True):
-            known = bool(text.strip())
-            state: State = "ok" if known else "unparsed"
-            yield opening.id, opening.id, metric, float(value) if known else None, state
-
-    def _kept(
-        self, prompts: Sequence[Sequence[Message]], drawn: Sequence[Generation], arm: Arm
-    ) -> Iterator[Transcript]:
-        for opening, prompt, reply in zip(self.openings, prompts, drawn, strict=True):
             yield Transcript(
                 persona=arm.persona,
                 condition=arm.condition,
                 task=self.task,
                 sample=opening.id,
-                prompt=tuple(prompt),
+                prompt=tuple(opening.prompt),
                 reply=reply.text,
                 tokens=reply.tokens,
                 cut=reply.ended == "length",
@@ -155,7 +182,7 @@ class Speech(Measure):
 
     def positions(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Opening × scale, −1 to 1: twice the probability of the positive pole, less one; the mean
-        over raters of the means over draws."""
+        over raters of the means over replies."""
         parts = rows["metric"].str.split(":", expand=True).reindex(columns=range(3))
         placed = rows.assign(rater=parts[0], scale=parts[1])[parts[0].isin(RATERS)]
         by_rater = placed.groupby(["sample", "rater", "scale"])["value"].mean()
@@ -163,10 +190,14 @@ class Speech(Measure):
         return 2 * found.reindex([o.id for o in self.openings]) - 1
 
     def spoken(self, rows: pd.DataFrame) -> Spoken:
-        kind = rows["metric"].str.split(":").str[0]
-        means = rows.groupby(["sample", kind])["value"].mean().unstack()
-        means = means.reindex([o.id for o in self.openings], columns=[*MANNER, NAMED])
-        return Spoken(self.positions(rows), means[list(MANNER)], means[NAMED].dropna())
+        parts = rows["metric"].str.rsplit(":", n=1, expand=True).reindex(columns=range(2))
+        kind = parts[0].str.partition(":")[0]
+        greedy = (kind == "repeated") & (parts[1] == "0") & (self.samplings[0] == GREEDY)
+        means = rows.groupby(["sample", kind.mask(greedy, "looped")])["value"].mean().unstack()
+        means = means.reindex([o.id for o in self.openings]).dropna(axis="columns", how="all")
+        named = means[NAMED].dropna() if NAMED in means else pd.Series(dtype=float)
+        manner = means.drop(columns=[NAMED, *RATERS], errors="ignore")
+        return Spoken(self.positions(rows), manner, named)
 
 
 def _types(found: Mapping[str, np.ndarray]) -> list[str]:

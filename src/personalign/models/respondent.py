@@ -70,6 +70,11 @@ class Respondent(ABC):
     def name(self) -> str:
         """All that answers depend on: two respondents with one name answer alike."""
 
+    @property
+    @abstractmethod
+    def base(self) -> Respondent:
+        """Who would answer had nothing been done to it: no adapter, no training, no prompt."""
+
     @abstractmethod
     def scoring(
         self, asked: Sequence[Candidates], progress: Progress = silent
@@ -104,10 +109,12 @@ class LocalRespondent(Respondent):
     Attributes:
         engine: The base's, in whose queue the requests of all respondents meet.
         adapter: Name of an adapter in memory.
+        origin: What it was trained from, where all of it was trained.
     """
 
     engine: Engine
     adapter: str | None = None
+    origin: Respondent | None = None
 
     @property
     def local(self) -> LocalModel:
@@ -122,6 +129,11 @@ class LocalRespondent(Respondent):
             loaded = self.local.adapters[self.adapter]
             parts.append(f"adapter@{loaded.digest}x{loaded.strength!r}")
         return "+".join(parts)
+
+    @property
+    def base(self) -> Respondent:
+        """See `Respondent`."""
+        return self.origin or LocalRespondent(self.engine)
 
     @property
     def window(self) -> int:
@@ -187,6 +199,11 @@ class Prompted(Respondent):
     def name(self) -> str:
         """The inner one's, with a hash of the system prompt."""
         return f"{self.inner.name}+system@{content_hash(self.system)[:16]}"
+
+    @property
+    def base(self) -> Respondent:
+        """See `Respondent`."""
+        return self.inner.base
 
     def scoring(
         self, asked: Sequence[Candidates], progress: Progress = silent

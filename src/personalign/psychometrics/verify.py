@@ -30,18 +30,11 @@ from scipy import stats
 
 from personalign.errors import InputError
 from personalign.personas import DICHOTOMIES, Persona
-from personalign.psychometrics.criteria import (
-    Criterion,
-    Spoken,
-    Word,
-    fluent,
-    moved,
-    not_asked,
-    own,
-    shown,
-    word,
-)
+from personalign.psychometrics.criteria import Word, moved, own, shown, word
+from personalign.psychometrics.criterion import Criterion, Spoken, not_asked
 from personalign.psychometrics.family import corrected, power_of_all
+from personalign.psychometrics.fluent import fluent
+from personalign.psychometrics.holds import holds
 from personalign.psychometrics.intervals import ALPHA, mean_over_units
 from personalign.psychometrics.shifts import (
     ScaleVerdict,
@@ -123,7 +116,7 @@ def verify(
     seed: int,
     centred: Collection[str] = (),
     gains: pd.DataFrame | None = None,
-    spoken: tuple[Spoken, Spoken] | None = None,
+    spoken: Mapping[str, tuple[Spoken, Spoken]] | None = None,
 ) -> Verification:
     """Verdict on a persona under a condition.
 
@@ -134,7 +127,8 @@ def verify(
         seed: Of the bootstrap.
         centred: Measures whose zero is a midpoint between the poles.
         gains: Situation × persona: how much likelier than under base its reply became.
-        spoken: What base and condition said to the same openings.
+        spoken: Measure of free text (`speech`, `holds`) → what base and condition said to the same
+            prompts.
 
     Raises:
         InputError: if no measure says anything on a scale of the persona, or a measure has
@@ -144,13 +138,14 @@ def verify(
     scales = _scales(persona, base, asked, centred, rng)
     if not any(scale.shifts for scale in scales):
         raise InputError(f"nothing was measured on a scale of {persona.name!r}", "check the corpus")
-    heard = _heard(persona, spoken, np.random.default_rng([seed, 1]))
+    said = spoken or {}
+    heard = _heard(persona, said.get("speech"), np.random.default_rng([seed, 1]))
     criteria = (
         moved(scales),
         not_asked("own", "no measure knows how likely replies became")
         if gains is None
         else own(gains, persona.name, np.random.default_rng([seed, 2])),
-        *_text(persona, heard, spoken),
+        *_text(persona, heard, said),
     )
     return Verification(
         persona=persona.name,
@@ -197,18 +192,21 @@ def _heard(
 
 
 def _text(
-    persona: Persona, heard: tuple[ScaleVerdict, ...], spoken: tuple[Spoken, Spoken] | None
+    persona: Persona,
+    heard: tuple[ScaleVerdict, ...],
+    said: Mapping[str, tuple[Spoken, Spoken]],
 ) -> tuple[Criterion, Criterion, Criterion]:
     """What free text says: is it shown, does it hold, is it fluent."""
-    held = not_asked("holds", "requests to break character and other formats were not asked")
-    if spoken is None:
-        silent = "the measure `speech` was not asked"
+    sides = {scale: 1 if target > 0 else -1 for scale, target in persona.traits.items() if target}
+    openings, forms = said.get("speech"), said.get("holds")
+    silent = "the measure `{}` was not asked"
+    held = not_asked("holds", silent.format("holds")) if forms is None else holds(*forms, sides)
+    if openings is None:
+        silent = silent.format("speech")
         return not_asked("shown", silent), held, not_asked("fluent", silent)
-    base, asked = spoken
-    told = {scale.scale for scale in heard}
-    lost = [scale for scale, target in persona.traits.items() if target and scale not in told]
-    named = mean_over_units(asked.named, np.random.default_rng(0))
-    return shown(heard, lost, named), held, fluent(base.manner, asked.manner)
+    lost = [scale for scale in sides if scale not in {found.scale for found in heard}]
+    named = mean_over_units(openings[1].named, np.random.default_rng(0))
+    return shown(heard, lost, named), held, fluent(openings, forms)
 
 
 def _measured(

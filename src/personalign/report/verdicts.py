@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from personalign.psychometrics.criteria import Criterion
+from personalign.psychometrics.criterion import Criterion, Figure
 from personalign.report import sentences
 from personalign.report.findings import Findings
 from personalign.report.layout import interval
-from personalign.report.words import Words, signed
+from personalign.report.words import Words, number, signed
 
 __all__ = ["Card", "Ground", "Line", "cards"]
 
@@ -19,13 +19,15 @@ STATES = {name: name for name in ("confirmed", "contradicted")} | {"not asked": 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """One criterion of a verdict: its name, what was found, its figures and its reason."""
+    """One criterion of a verdict, or one figure of it: its name, what was found, its numbers, its
+    reason (of a figure, its margins), and the figures of which a criterion is made."""
 
     name: str
     state: str
     found: str
     shown: str
     reason: str
+    figures: tuple[Ground, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +81,17 @@ def _ground(words: Words, c: Criterion) -> Ground:
         found=words(f"verdict.{c.verdict}"),
         shown="" if c.value is None else interval(c.value, c.low, c.high, signed),
         reason=words.name("because", c.reason or ""),
+        figures=tuple(_figure(words, f) for f in c.figures),
+    )
+
+
+def _figure(words: Words, f: Figure) -> Ground:
+    ends = {"least": f.least, "most": f.most}
+    within = {name: number(end) for name, end in ends.items() if end is not None}
+    return Ground(
+        name=words.name("sign", f.name),
+        state=STATES.get(f.verdict, "indeterminate"),
+        found=words(f"verdict.{f.verdict}"),
+        shown=interval(f.value, f.low, f.high, number),
+        reason=words(f"margin.{' and '.join(within)}", **within),
     )

@@ -97,7 +97,9 @@ class Study:
 
     def respondent(self, arm: Arm) -> Respondent:
         """Who answers for an arm."""
-        return wrapped(LocalRespondent(self._engine(arm), self._adapter(arm)), arm, self)
+        origin = LocalRespondent(adopt(self.base_model)) if self._is_whole(arm) else None
+        who = LocalRespondent(self._engine(arm), self._adapter(arm), origin)
+        return wrapped(who, arm, self)
 
     def _engine(self, arm: Arm) -> Engine:
         """The base's, or of what a full fine-tuning made of it."""

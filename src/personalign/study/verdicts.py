@@ -45,19 +45,20 @@ def reach(study: Study, scores: pd.DataFrame) -> Iterator[verification.Verificat
 
 def shown(
     asked: Iterable[tuple[Measure, pd.DataFrame, pd.DataFrame]],
-) -> tuple[pd.DataFrame | None, tuple[Spoken, Spoken] | None]:
-    """How much likelier replies became, and what base and arm said; None where no measure knows.
+) -> tuple[pd.DataFrame | None, dict[str, tuple[Spoken, Spoken]]]:
+    """How much likelier replies became, None where no measure knows; and by measure of free text,
+    what base and arm said.
 
     Args:
         asked: Measures, each with its rows of base and of the arm.
     """
-    gains, spoken = None, None
+    gains, spoken = None, {}
     for measure, before, after in asked:
         if gains is None:
             gains = measure.gains(before, after)
         base, arm = measure.spoken(before), measure.spoken(after)
-        if spoken is None and base and arm:
-            spoken = base, arm
+        if base and arm:
+            spoken[measure.name] = base, arm
     return gains, spoken
 
 
