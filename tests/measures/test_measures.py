@@ -83,3 +83,9 @@ def test_a_new_measure_needs_one_class(
     analysis: dict[str, Any] = json.loads((tmp_path / "run" / "analysis.json").read_text())
     assert {e["task"] for e in analysis["estimates"]} == {"lateness"}
     assert "lateness" in (tmp_path / "run" / "report" / "index.html").read_text()
+
+
+def test_every_measure_of_a_persona_states_the_smallest_shift_that_counts() -> None:
+    speak = [kind for kind in MEASURES.values() if kind.about == "persona" and kind.voice]
+    assert speak
+    assert [kind.name for kind in speak if not kind.smallest > 0] == []

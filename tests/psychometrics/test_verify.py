@@ -13,8 +13,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from personalign.errors import InputError
-from personalign.personas import TYPES, catalog
+from personalign.personas import TYPES, Persona, catalog
 from personalign.personas import load as load_persona
+from personalign.psychometrics.criterion import Spoken
 from personalign.psychometrics.family import EFFECT, _rejected, corrected, power, power_of_all
 from personalign.psychometrics.intervals import mean_over_units
 from personalign.psychometrics.inventory import (
@@ -141,6 +142,60 @@ def test_power_rejects_as_holm_does() -> None:
     p = np.random.default_rng(0).uniform(0, 0.03, (200, 6)) ** 1.5
     theirs = [multipletests(row, 0.025, method="holm")[0] for row in p]
     assert (_rejected(p) == np.array(theirs)).all()
+
+
+def test_a_sure_shift_that_is_smaller_than_what_counts_is_not_confirmed() -> None:
+    """0.03 with an error of about 0.002, against 0 and against 0.05."""
+    base = {"behaviour": positions({}, 24, 0, noise=0.0)}
+    for sign, named in ((1, "confirmed"), (-1, "contradicted")):
+        asked = {"behaviour": positions({s: sign * 0.03 * d for s, d in INFP.items()}, 24, 1, 0.01)}
+        for smallest, verdict in ((0.0, named), (0.02, named), (0.05, "indeterminate")):
+            found = verify(
+                load("INFP"), "adapter", base, asked, None, 0, smallest={"behaviour": smallest}
+            )
+            assert {scale.verdict for scale in found.scales} == {verdict}
+            shift = found.scales[0].shifts[0]
+            assert shift.smallest == smallest
+            assert (shift.detectable or 0) > smallest
+
+
+def single() -> Persona:
+    """Somebody who claims one letter."""
+    return load("INFP").model_copy(update={"name": "I", "traits": {"EI": -1.0, "SN": 0.0}})
+
+
+def test_a_scale_that_moved_unasked_is_named() -> None:
+    base = {"behaviour": positions({}, 24, 0)}
+    asked = {"behaviour": positions({"EI": -0.3, "TF": -0.3, "JP": 0.01}, 24, 1)}
+    found = verify(single(), "adapter", base, asked, None, 0, smallest={"behaviour": 0.02})
+    assert found.criterion("moved").verdict == "confirmed"
+    assert [(s.scale, s.towards, s.measure) for s in found.strays] == [("TF", "F", "behaviour")]
+    assert "not asked for and moved: TF towards F by behaviour" in (
+        found.criterion("moved").reason or ""
+    )
+    whole = verify(load("INFP"), "adapter", base, asked, None, 0)
+    assert whole.strays == ()
+
+
+def test_what_is_heard_in_text_strays_too() -> None:
+    base = {"behaviour": positions({}, 24, 0)}
+    asked = {"behaviour": positions({"EI": -0.3}, 24, 1)}
+    said = [
+        Spoken(positions(at, 24, k), pd.DataFrame(), pd.Series(dtype=float))
+        for k, at in ((2, {}), (3, {"EI": -0.5, "SN": 0.5}))
+    ]
+    found = verify(single(), "adapter", base, asked, None, 0, spoken={"speech": (said[0], said[1])})
+    assert [(s.scale, s.towards, s.measure) for s in found.strays] == [("SN", "N", "speech")]
+
+
+def test_null_scales_stray_in_five_of_a_hundred_personas() -> None:
+    """Three scales that stay, of 150 personas; the binomial error of 5 % is 1.8 %."""
+    called = 0
+    for seed in range(150):
+        base = {"behaviour": positions({}, 16, 2 * seed)}
+        asked = {"behaviour": positions({"EI": -1.0}, 16, 2 * seed + 1)}
+        called += bool(verify(single(), "adapter", base, asked, None, seed).strays)
+    assert called / 150 <= 0.05 + 0.036
 
 
 def test_measures_that_disagree_are_indeterminate() -> None:

@@ -24,6 +24,9 @@ class Behaviour(Measure):
     name = "behaviour"
     about = "persona"
     by_default = True
+    smallest = 0.02
+    """Nats a token: one nat over a reply of fifty tokens, odds of about √10, below which evidence
+    is barely worth mentioning (Jeffreys 1961, Theory of Probability, appendix B)."""
 
     @cached_property
     def scenes(self) -> list[Scene]:

@@ -102,6 +102,7 @@ class Measure(ABC):
         by_default: A study that names no measures takes it.
         centred: It has a midpoint between the poles of a scale, so that base is not needed.
         voice: It speaks in the verdict.
+        smallest: The smallest shift of a scale that counts as one, in its unit.
         text: What it says in the verdict is of free text, apart from what moved.
         varied: It asks about the same items in several wordings.
         beside: Name of the measure that it is compared with, and that must be asked too.
@@ -113,6 +114,7 @@ class Measure(ABC):
     by_default: ClassVar[bool] = False
     centred: ClassVar[bool] = False
     voice: ClassVar[bool] = True
+    smallest: ClassVar[float] = 0.0
     text: ClassVar[bool] = False
     varied: ClassVar[bool] = False
     beside: ClassVar[str | None] = None
@@ -177,6 +179,7 @@ class Answered(Measure):
 
     about = "persona"
     centred = True
+    smallest = 0.1  # of −1 to 1: a third of a step of seven, or five points of probability
     way: ClassVar[str]
 
     @property

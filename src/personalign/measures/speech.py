@@ -21,6 +21,7 @@ from personalign.models.local import Generation, Sampling
 from personalign.models.respondent import Candidates, Progress, Respondent, seed_of, silent
 from personalign.personas import DICHOTOMIES, TYPES
 from personalign.psychometrics.criterion import Spoken
+from personalign.psychometrics.holds import SMALLEST
 from personalign.records import Arm, Message, Record, State, Transcript
 
 __all__ = ["DRAWN", "Opening", "Speech", "openings", "shipped"]
@@ -77,6 +78,7 @@ class Speech(Measure):
     about = "persona"
     by_default = True
     text = True
+    smallest = SMALLEST
 
     @cached_property
     def openings(self) -> list[Opening]:

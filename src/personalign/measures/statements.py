@@ -25,6 +25,8 @@ class Statements(Measure):
     about = "persona"
     by_default = True
     varied = True
+    smallest = 0.1
+    """Nats a token: one nat over a statement of ten tokens; see `behaviour`."""
 
     @cached_property
     def inventory(self) -> PairInventory:

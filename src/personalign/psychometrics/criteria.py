@@ -16,7 +16,7 @@ from scipy import stats
 
 from personalign.psychometrics.criterion import Criterion, Figure, Name, least_sure, not_asked
 from personalign.psychometrics.intervals import ALPHA, UnitMean, mean_over_units
-from personalign.psychometrics.shifts import ScaleVerdict, Shift, Verdict
+from personalign.psychometrics.shifts import ScaleVerdict, Shift, Stray, Verdict
 
 __all__ = ["Word", "moved", "own", "shown", "word"]
 
@@ -32,9 +32,12 @@ Word = Literal[
 ]
 
 
-def moved(scales: Sequence[ScaleVerdict]) -> Criterion:
-    """Every scale is confirmed by a measure of log-probs or self-report, and none contradicted."""
-    return _of_scales("moved", scales)
+def moved(scales: Sequence[ScaleVerdict], strays: Sequence[Stray] = ()) -> Criterion:
+    """Every scale is confirmed by a measure of log-probs or self-report, and none contradicted;
+    scales that moved unasked are named, and no ground."""
+    found = _of_scales("moved", scales)
+    told = [f"not asked for and moved: {stray}" for stray in strays]
+    return found.model_copy(update={"reason": "; ".join(filter(None, [found.reason, *told]))})
 
 
 def shown(scales: Sequence[ScaleVerdict], lost: Sequence[str], named: UnitMean | None) -> Criterion:

@@ -36,28 +36,33 @@ def corrected(shifts: Sequence[Shift]) -> list[Shift]:
     p-values; Berger 1982, Technometrics 24:295–300). It is on the other side where one comparison
     is (the smallest, times their number) and none is on the target's by its own interval.
     """
-    towards = adjust([1 - min(s.probabilities) for s in shifts])
-    away = adjust([min(1.0, min(s.probabilities) * len(s.probabilities)) for s in shifts])
+    towards = adjust([max(s.towards) for s in shifts])
+    away = adjust([min(1.0, min(s.away) * len(s.away)) for s in shifts])
     return [
         s.model_copy(
             update={
                 "p_towards": p,
                 "p_away": q,
                 "power": power(s.units, tests=len(shifts)),
-                "detectable": detectable_mean(s.error or 0, s.units - 1, alpha=ALPHA / len(shifts)),
-                "verdict": _verdict(p or 0.0, q or 0.0, max(s.probabilities)),
+                "detectable": _detectable(s, len(shifts)),
+                "verdict": _verdict(p or 0.0, q or 0.0, s.nearest),
             }
         )
         for s, p, q in zip(shifts, towards, away, strict=True)
     ]
 
 
+def _detectable(shift: Shift, tests: int) -> float | None:
+    found = detectable_mean(shift.error or 0, shift.units - 1, alpha=ALPHA / tests)
+    return None if found is None else shift.smallest + found
+
+
 def power(units: int, effect: float = EFFECT, tests: int = 1) -> float:
     """Least chance that a true effect is shown over so many units, one of so many tests.
 
-    `effect` in standard deviations of the units. Of the t test at the first, strictest step of
-    Holm's procedure, which the bootstrap is as wide as; noncentral t, Cohen (1988). 0 below two
-    units.
+    `effect` in standard deviations of the units, beyond the smallest that counts. Of the t test at
+    the first, strictest step of Holm's procedure, which the bootstrap is as wide as; noncentral t,
+    Cohen (1988). 0 below two units.
     """
     if units < 2:
         return 0.0

@@ -20,8 +20,8 @@ from personalign.psychometrics.intervals import ALPHA
 __all__ = ["SMALLEST", "holds"]
 
 SMALLEST = 0.1
-"""Of a shift on −1 to 1: five points of probability that a text is of the pole. Less than that is
-not heard as somebody else."""
+"""Of a shift on −1 to 1: five points of probability that a text is of the pole. Less is not heard
+as somebody else."""
 
 
 def holds(before: Spoken, after: Spoken, sides: Mapping[str, int]) -> Criterion:

@@ -11,7 +11,16 @@ from personalign.errors import InputError
 from personalign.psychometrics.intervals import UnitMean, mean_over_units
 from personalign.records import Record
 
-__all__ = ["Reference", "ScaleVerdict", "Shift", "Standing", "Verdict", "shift_of", "unit_mean"]
+__all__ = [
+    "Reference",
+    "ScaleVerdict",
+    "Shift",
+    "Standing",
+    "Stray",
+    "Verdict",
+    "shift_of",
+    "unit_mean",
+]
 
 Verdict = Literal["confirmed", "indeterminate", "contradicted"]
 
@@ -34,7 +43,9 @@ class Shift(Record):
     Positions and shifts are in the measure's unit (nats per token, or -1 to 1), positive towards
     the scale's positive pole; `shift` is from `reference`; `low` and `high` bound it at 95 %;
     `probability` is how probable the target's side is, by the tails that the interval was made
-    from. `standing` is the comparison with the midpoint, for measures that have one.
+    from; `beyond` and `against`, how probable a shift of more than the `smallest` that counts is,
+    on the target's side and on the other. `standing` is the comparison with the midpoint, for
+    measures that have one.
 
     What follows is set by `family.corrected` for all scales and measures of a persona together:
     `p_towards` and `p_away` are the one-sided p-values, adjusted, that the measure lies on the
@@ -53,6 +64,9 @@ class Shift(Record):
     high: float
     error: float | None = None
     probability: float
+    smallest: float = 0.0
+    beyond: float | None = None
+    against: float | None = None
     standing: Standing | None = None
     p_towards: float | None = None
     p_away: float | None = None
@@ -62,9 +76,21 @@ class Shift(Record):
     verdict: Verdict = "indeterminate"
 
     @property
-    def probabilities(self) -> tuple[float, ...]:
-        """The chance of the target's side in each comparison that the measure has."""
-        return (self.probability, *([self.standing.probability] if self.standing else []))
+    def towards(self) -> tuple[float, ...]:
+        """One-sided p that it is not on the target's side, of each comparison that there is."""
+        beyond = self.probability if self.beyond is None else self.beyond
+        return (1 - beyond, *([1 - self.standing.probability] if self.standing else []))
+
+    @property
+    def away(self) -> tuple[float, ...]:
+        """One-sided p that it is not on the other side, of each comparison that there is."""
+        against = 1 - self.probability if self.against is None else self.against
+        return (1 - against, *([self.standing.probability] if self.standing else []))
+
+    @property
+    def nearest(self) -> float:
+        """The best chance of the target's side in any comparison, however small the shift."""
+        return max(self.probability, self.standing.probability if self.standing else 0.0)
 
 
 class ScaleVerdict(Record):
@@ -78,6 +104,26 @@ class ScaleVerdict(Record):
     verdict: Verdict
 
 
+class Stray(Record):
+    """A scale that was not asked for, and moved: to which pole, by which measure, and how far.
+
+    `p` is two-sided, of a shift of no more than the smallest that counts, and corrected for all
+    scales and measures that were not asked for (Holm 1979).
+    """
+
+    scale: str
+    towards: str
+    measure: str
+    shift: float
+    low: float
+    high: float
+    p: float
+
+    def __str__(self) -> str:
+        shown = f"{self.shift:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+        return f"{self.scale} towards {self.towards} by {self.measure}, {shown}"
+
+
 def shift_of(
     measure: str,
     before: pd.Series[float] | None,
@@ -85,6 +131,7 @@ def shift_of(
     side: float,
     centred: bool,
     rng: np.random.Generator,
+    smallest: float = 0.0,
 ) -> Shift | None:
     """The shift over the units that both have; None below two of them.
 
@@ -94,12 +141,19 @@ def shift_of(
         side: 1 where the target is the scale's positive pole, -1 where it is the other.
         centred: Whether zero is a midpoint between the poles.
         rng: Of the bootstrap.
+        smallest: Shifts of no more do not count.
     """
     columns = {"base": 0.0 if before is None else before, "asked": after}
     both = pd.DataFrame(columns, index=after.index if before is None else None).dropna()
     if len(both) < 2:
         return None
     moved = unit_mean(both["asked"] - both["base"], rng)
+    beyond, against = (
+        _chance(unit_mean(both["asked"] - both["base"] - way * smallest, rng), way)
+        if smallest
+        else _chance(moved, way)
+        for way in (side, -side)
+    )
     return Shift(
         measure=measure,
         reference="midpoint" if before is None else "base",
@@ -111,6 +165,9 @@ def shift_of(
         high=moved.high,
         error=moved.error,
         probability=_chance(moved, side),
+        smallest=smallest,
+        beyond=beyond,
+        against=against,
         standing=_standing(unit_mean(both["asked"], rng), side) if centred else None,
         method=moved.method,
     )

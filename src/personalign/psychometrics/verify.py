@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from personalign.analysis.contrasts import adjust
 from personalign.errors import InputError
 from personalign.personas import DICHOTOMIES, Persona
 from personalign.psychometrics.criteria import Word, moved, own, shown, word
@@ -40,6 +41,7 @@ from personalign.psychometrics.shifts import (
     ScaleVerdict,
     Shift,
     Standing,
+    Stray,
     Verdict,
     shift_of,
     unit_mean,
@@ -53,6 +55,7 @@ __all__ = [
     "Shift",
     "Spoken",
     "Standing",
+    "Stray",
     "Verdict",
     "Verification",
     "Word",
@@ -83,7 +86,8 @@ class Verification(Record):
     it moved, by log-probs and self-report, and `spoken` whether it shows in free text: a family of
     its own. `margin` is what the persona's reply has over its opposite's, `before` what base gives
     it. `power` is the chance that all `scales` are confirmed, were each measure's true shift
-    `family.EFFECT` standard deviations towards the target.
+    `family.EFFECT` standard deviations towards the target. `strays` are scales that moved, in
+    log-probs, self-report or text, though the persona does not claim them.
     """
 
     persona: str
@@ -95,6 +99,7 @@ class Verification(Record):
     margin: Margin | None
     before: Margin | None = None
     power: float | None = None
+    strays: tuple[Stray, ...] = ()
     seed: int
 
     @property
@@ -117,6 +122,7 @@ def verify(
     centred: Collection[str] = (),
     gains: pd.DataFrame | None = None,
     spoken: Mapping[str, tuple[Spoken, Spoken]] | None = None,
+    smallest: Mapping[str, float] | None = None,
 ) -> Verification:
     """Verdict on a persona under a condition.
 
@@ -129,19 +135,24 @@ def verify(
         gains: Situation × persona: how much likelier than under base its reply became.
         spoken: Measure of free text (`speech`, `holds`) → what base and condition said to the same
             prompts.
+        smallest: Measure → the smallest shift that counts, in its unit; 0 where it names none.
 
     Raises:
         InputError: if no measure says anything on a scale of the persona, or a measure has
             neither base nor midpoint.
     """
     rng = np.random.default_rng(seed)
-    scales = _scales(persona, base, asked, centred, rng)
+    least = smallest or {}
+    scales = _scales(persona, base, asked, centred, rng, least)
     if not any(scale.shifts for scale in scales):
         raise InputError(f"nothing was measured on a scale of {persona.name!r}", "check the corpus")
     said = spoken or {}
-    heard = _heard(persona, said.get("speech"), np.random.default_rng([seed, 1]))
+    heard = _heard(persona, said.get("speech"), np.random.default_rng([seed, 1]), least)
+    rng_strays = np.random.default_rng([seed, 3])
+    texts = [{"speech": s.positions} for s in said.get("speech", ())] or [{}, {}]
+    strays = _strays(persona, {**base, **texts[0]}, {**asked, **texts[1]}, rng_strays, least)
     criteria = (
-        moved(scales),
+        moved(scales, strays),
         not_asked("own", "no measure knows how likely replies became")
         if gains is None
         else own(gains, persona.name, np.random.default_rng([seed, 2])),
@@ -156,6 +167,7 @@ def verify(
         spoken=heard,
         margin=None if margins is None else _margin(*margins, rng),
         before=None if margins is None else _margin(margins[0], margins[0], rng),
+        strays=strays,
         power=power_of_all(tuple(tuple(s.units for s in scale.shifts) for scale in scales)),
         seed=seed,
     )
@@ -167,11 +179,12 @@ def _scales(
     asked: Mapping[str, pd.DataFrame],
     centred: Collection[str],
     rng: np.random.Generator,
+    smallest: Mapping[str, float],
 ) -> tuple[ScaleVerdict, ...]:
     """A verdict for each scale of the persona, by all these measures as one family."""
     targets = {scale: target for scale, target in persona.traits.items() if target}
     found = {
-        scale: list(_measured(scale, float(np.sign(target)), base, asked, centred, rng))
+        scale: list(_measured(scale, float(np.sign(target)), base, asked, centred, rng, smallest))
         for scale, target in targets.items()
     }
     judged = iter(corrected([s for shifts in found.values() for s in shifts]))
@@ -182,13 +195,49 @@ def _scales(
 
 
 def _heard(
-    persona: Persona, spoken: tuple[Spoken, Spoken] | None, rng: np.random.Generator
+    persona: Persona,
+    spoken: tuple[Spoken, Spoken] | None,
+    rng: np.random.Generator,
+    smallest: Mapping[str, float],
 ) -> tuple[ScaleVerdict, ...]:
     """The scales that show in what was said, or do not; without those that no rater can tell."""
     if spoken is None:
         return ()
     base, asked = ({"speech": s.positions} for s in spoken)
-    return tuple(s for s in _scales(persona, base, asked, (), rng) if s.shifts)
+    return tuple(s for s in _scales(persona, base, asked, (), rng, smallest) if s.shifts)
+
+
+def _strays(
+    persona: Persona,
+    base: Mapping[str, pd.DataFrame],
+    asked: Mapping[str, pd.DataFrame],
+    rng: np.random.Generator,
+    smallest: Mapping[str, float],
+) -> tuple[Stray, ...]:
+    """Scales that base and arm were placed on, that the persona does not claim, and that moved."""
+    claimed = {scale for scale, target in persona.traits.items() if target}
+    both = {name: after for name, after in asked.items() if name in base}
+    scales = dict.fromkeys(str(scale) for after in both.values() for scale in after)
+    found = [
+        (scale, shift)
+        for scale in scales
+        if scale not in claimed
+        for shift in _measured(scale, 1.0, base, both, (), rng, smallest)
+    ]
+    p = adjust([min(1.0, 2 * min(s.towards[0], s.away[0])) for _, s in found])
+    return tuple(
+        Stray(
+            scale=scale,
+            towards=_pole(scale, shift.shift),
+            measure=shift.measure,
+            shift=shift.shift,
+            low=shift.low,
+            high=shift.high,
+            p=adjusted,
+        )
+        for (scale, shift), adjusted in zip(found, p, strict=True)
+        if adjusted is not None and adjusted <= ALPHA
+    )
 
 
 def _text(
@@ -216,6 +265,7 @@ def _measured(
     asked: Mapping[str, pd.DataFrame],
     centred: Collection[str],
     rng: np.random.Generator,
+    smallest: Mapping[str, float],
 ) -> Iterator[Shift]:
     """What each measure that has the scale says of it."""
     for measure, after in asked.items():
@@ -225,20 +275,26 @@ def _measured(
         if before is None and measure not in centred:
             raise InputError(f"{measure!r} has neither base nor midpoint", "measure the base")
         start = None if before is None else before[scale]
-        found = shift_of(measure, start, after[scale], side, measure in centred, rng)
+        least = smallest.get(measure, 0.0)
+        found = shift_of(measure, start, after[scale], side, measure in centred, rng, least)
         if found is not None:
             yield found
 
 
 def _scale(scale: str, target: float, shifts: tuple[Shift, ...]) -> ScaleVerdict:
-    pole = DICHOTOMIES[scale][0 if target > 0 else 1] if scale in DICHOTOMIES else None
     return ScaleVerdict(
         scale=scale,
-        target=pole or ("high" if target > 0 else "low"),
+        target=_pole(scale, target),
         positive=target > 0,
         shifts=shifts,
         verdict=_together({s.verdict for s in shifts}),
     )
+
+
+def _pole(scale: str, side: float) -> str:
+    if scale in DICHOTOMIES:
+        return DICHOTOMIES[scale][0 if side > 0 else 1]
+    return "high" if side > 0 else "low"
 
 
 def _margin(base: pd.Series[float], asked: pd.Series[float], rng: np.random.Generator) -> Margin:

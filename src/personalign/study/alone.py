@@ -58,6 +58,7 @@ def verify(
         seed,
         {m.name for m in asked if m.centred},
         *shown((m, before[m.name], after[m.name]) for m in asked),
+        {m.name: m.smallest for m in asked},
     )
 
 

@@ -40,6 +40,7 @@ def reach(study: Study, scores: pd.DataFrame) -> Iterator[verification.Verificat
             study.config.seed,
             {m.name for m in study.measures if m.centred},
             *shown((m, rows_of(scores, BASE, m), rows_of(scores, arm, m)) for m in study.measures),
+            {m.name: m.smallest for m in study.measures},
         )
 
 
