@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -17,6 +18,7 @@ import pytest
 from personalign import report
 from personalign.errors import RunError
 from personalign.report import findings, sentences
+from personalign.report.hearing import heard
 from personalign.report.samples import browser_data, to_script
 from personalign.report.words import LANGUAGES, Words, number, percent, signed
 
@@ -185,9 +187,40 @@ def test_an_arm_without_verdict_is_unverified_and_missing(run: Path, tmp_path: P
     assert ("INFP · adapter", "unjudged") in {(m.what, m.reason) for m in found.missing}
 
 
+def test_the_first_screen_lets_a_persona_be_heard(page: str) -> None:
+    """The first prompt by name, base before persona, before the words and numbers; escaped."""
+    card = page[page.index("<h3>INFP</h3>") : page.index("<h3>ESTJ</h3>")]
+    heard = card[: card.index('class="line"')]
+    assert "Situation number 0" in heard
+    assert "Situation number 1" not in heard
+    assert heard.index("Reply 0 of nobody under base.") < heard.index("&lt;script&gt;")
+    assert "<script" not in heard
+    assert "not the best" in heard
+
+
+def test_a_run_without_replies_has_cards_without_hearing(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "replies")
+    found = findings.read(copy)
+    assert heard(found, "INFP") is None
+    assert 'class="heard"' not in report.build(copy).read_text(encoding="utf-8")
+
+
+def test_openings_are_heard_before_other_replies(run: Path) -> None:
+    found = findings.read(run)
+    first = [t for t in found.transcripts if t.sample == "work-03"]
+    spoken = [t.model_copy(update={"task": "speech"}) for t in first]
+    more = dataclasses.replace(found, transcripts=(*found.transcripts, *spoken))
+    said = heard(more, "ESTJ")
+    assert said is not None
+    assert said.prompt.startswith("Situation number 3")
+    assert (said.condition, "ESTJ under adapter" in said.persona) == ("adapter", True)
+
+
 def test_a_criterion_shows_its_figures_with_their_margins_and_words(page: str) -> None:
     first = page[page.index('id="verdicts"') : page.index('id="types"')]
-    assert "All 2 figures" in first
+    assert "Figures (2)" in first
     for shown in ("As JSON", "0.20 [0.05, 0.35]", "more than 0.10", "between 0.10 and 0.90"):
         assert shown in first
     assert "&lt;way&gt;" in first

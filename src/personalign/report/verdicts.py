@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from personalign.psychometrics.criterion import Criterion, Figure
 from personalign.report import sentences
 from personalign.report.findings import Findings
+from personalign.report.hearing import Heard, heard
 from personalign.report.layout import interval
 from personalign.report.words import Words, number, signed
 
@@ -45,15 +46,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The first thing a reader sees of a persona."""
+    """The first thing a reader sees of a persona: how it sounds, the words, the numbers."""
 
     persona: str
+    heard: Heard | None
     lines: tuple[Line, ...]
 
 
 def cards(words: Words, found: Findings) -> list[Card]:
     """A card a persona, in the study's order."""
-    return [Card(p, tuple(_lines(words, found, p))) for p in found.personas]
+    return [Card(p, heard(found, p), tuple(_lines(words, found, p))) for p in found.personas]
 
 
 def _lines(words: Words, found: Findings, persona: str) -> Iterator[Line]:
