@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from personalign.cli import adapters, corpus, judge, personas, pipeline, report
+from personalign.cli import adapters, corpus, judge, personas, pipeline, read, report
 from personalign.cli.show import Json, progress_bars, show, table
 from personalign.errors import PersonalignError
 
@@ -36,6 +36,7 @@ app.add_typer(pipeline.app, name="corpus")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(judge.app, name="judge")
 app.command("report")(report.report)
+app.command("read")(read.read)
 study_app.command("plan")(report.plan)
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]

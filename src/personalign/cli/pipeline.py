@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from personalign.cli.show import Json, progress_bars, show, table
+from personalign.cli.show import Json, printable, progress_bars, show, table
 
 if TYPE_CHECKING:
     from personalign.corpus.ask import Estimate, Limits
@@ -250,12 +250,12 @@ def _decide(pair: PreferencePair, number: int, total: int, reviewer: str) -> Dec
     console = Console()
     about = [f"{k}: {pair.origin[k]}" for k in ("persona", "area", "feature") if k in pair.origin]
     console.rule(f"{number + 1} this time, of {total} in the file")
-    console.print(f"[dim]{_printable(', '.join(about))}[/dim]")
+    console.print(f"[dim]{printable(', '.join(about))}[/dim]")
     for message in pair.prompt:
-        console.print(f"[dim]{message.role}:[/dim] {_printable(message.content)}")
+        console.print(f"[dim]{message.role}:[/dim] {printable(message.content)}")
     chosen, rejected = pair.chosen[-1].content, pair.rejected[-1].content
-    console.print(f"\n[green]chosen:[/green] {_printable(chosen)}")
-    console.print(f"[red]rejected:[/red] {_printable(rejected)}\n")
+    console.print(f"\n[green]chosen:[/green] {printable(chosen)}")
+    console.print(f"[red]rejected:[/red] {printable(rejected)}\n")
     key = typer.prompt("a accept, e edit, r reject, q stop", default="a").strip().lower()[:1]
     name = pair_id(pair)
     if key == "q":
@@ -272,13 +272,6 @@ def _decide(pair: PreferencePair, number: int, total: int, reviewer: str) -> Dec
             return _decide(pair, number, total, reviewer)
         return Decision(pair=name, reviewer=reviewer, verdict="edit", chosen=new, rejected=old)
     return Decision(pair=name, reviewer=reviewer, verdict="accept")
-
-
-def _printable(text: str) -> str:
-    """Untrusted text without markup and control characters, which a terminal might obey."""
-    from rich.markup import escape
-
-    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
 
 
 def _edited(name: str, text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Json", "progress_bars", "show", "show_rows", "table"]
+__all__ = ["Json", "printable", "progress_bars", "show", "show_rows", "table"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
@@ -47,6 +47,13 @@ def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
         yield announce
 
 
+def printable(text: str) -> str:
+    """Untrusted text without markup and control characters, which a terminal might obey."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
+
+
 def show(data: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(data, indent=1, default=str))
@@ -65,12 +72,11 @@ def show_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 def table(head: list[str], rows: list[list[Any]]) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, show_header=any(head))
     for name in head:
         table.add_column(name, overflow="fold")  # a name that is cut is another name
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(printable(str(cell)) for cell in row))
     Console().print(table)

@@ -16,6 +16,7 @@ from personalign.errors import PersonalignError, RunError
 from personalign.files import read_records
 from personalign.judges.calibration import Calibration
 from personalign.models import embedded
+from personalign.psychometrics.reading import answers
 from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
 from personalign.records import Condition, ScoreRow, Transcript
@@ -57,6 +58,7 @@ class Findings:
     histories: dict[str, list[dict[str, Any]]]
     validity: Validity
     calibrations: dict[str, Calibration]
+    readings: tuple[ScoreRow, ...] = ()
     missing: tuple[Missing, ...] = field(default=())
 
     @property
@@ -102,6 +104,14 @@ class Findings:
     def contrasts(self) -> list[dict[str, Any]]:
         """Paired contrasts, as dictionaries."""
         return [c for c in self.analysis.get("contrasts") or () if isinstance(c.get("b"), dict)]
+
+    @property
+    def sides(self) -> dict[str, dict[str, int]]:
+        """Persona → scale → 1 where it stands on the positive pole, −1 where on the other."""
+        return {
+            v.persona: {s.scale: 1 if s.positive else -1 for s in v.scales}
+            for v in self.verifications
+        }
 
     def counterpart(self, persona: str) -> str | None:
         """Whose reply stands against the persona's own."""
@@ -156,6 +166,7 @@ def read(path: Path) -> Findings:
         histories=part("adapters", lambda: _histories(path), {}),
         validity=part("verification.json: validity", lambda: _validity(path), Validity()),
         calibrations=part("calibrations", lambda: calibrations(path), {}),
+        readings=part("readings", lambda: tuple(answers(path / "readings")), ()),
     )
     missing += _gaps(found, {m.what for m in missing})
     return replace(found, missing=tuple(missing))

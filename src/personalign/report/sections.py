@@ -12,6 +12,7 @@ from personalign.report.harm import harm
 from personalign.report.layout import Group
 from personalign.report.lengths import lengths
 from personalign.report.outcomes import outcomes
+from personalign.report.reading import reading
 from personalign.report.reliability import reliability
 from personalign.report.tradeoffs import tradeoffs
 from personalign.report.traits import traits
@@ -23,6 +24,7 @@ __all__ = ["ALWAYS", "SECTIONS", "sections"]
 SECTIONS: Mapping[str, Callable[[Words, Findings], list[Group]]] = {
     "types": types,
     "behaviour": behaviour,
+    "reading": reading,
     "agreement": agreement,
     "reliability": reliability,
     "outcomes": outcomes,
