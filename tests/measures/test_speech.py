@@ -163,6 +163,30 @@ class Bags:
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
 
+def test_openings_come_from_a_file_too(built: list[Scene], tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("My tent leaks.\nThe bus is late again.\nWho feeds the cat?\n")
+    material = Material(Measures(openings=2, openings_from=str(own), holds=2), built, {}, seed=0)
+    assert {o.text for o in Speech(material).openings} < set(own.read_text().splitlines())
+    assert all(o.of and o.id.endswith(f"/{o.of}") for o in Holds(material).openings)
+
+
+def test_openings_that_train_are_refused(built: list[Scene], tmp_path: Path) -> None:
+    """A corpus cannot say who is heard beyond it."""
+    own = tmp_path / "own.txt"
+    own.write_text("My tent leaks.\n" + built[3].prompt[-1].content + "\n")
+    material = Material(Measures(openings_from=str(own)), built, {}, seed=0)
+    with pytest.raises(InputError, match="is a situation that trains"):
+        _ = Speech(material).openings
+
+
+def test_daily_dialog_starts_conversations(shared_data: Path, built: list[Scene]) -> None:
+    source = f"dailydialog:{shared_data / 'dailydialog'}"
+    found = openings(24, 0, source)
+    assert len(found) == len({o.text for o in found}) == 24
+    assert len({o.area for o in found}) >= 5
+
+
 def test_holds_puts_the_same_openings_in_ten_ways(asked: Speech, tiny: LocalModel) -> None:
     held = Holds(asked.material)
     ways = [way["id"] for way in (*shipped()["breaks"], *shipped()["formats"])]

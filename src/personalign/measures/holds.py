@@ -8,7 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from personalign.judges.form import FORMS
-from personalign.measures.speech import DRAWN, Opening, Speech, openings, shipped
+from personalign.measures.speech import DRAWN, Opening, Speech, shipped
 from personalign.models.local import Generation, Sampling
 from personalign.models.respondent import Respondent
 from personalign.psychometrics.criterion import Spoken
@@ -25,11 +25,12 @@ class Holds(Speech):
     @cached_property
     def openings(self) -> list[Opening]:
         """Way by way, the same openings; as many as `measures.holds` says."""
-        few = openings(self.material.settings.holds, self.material.seed)
+        few = self.some(self.material.settings.holds)
         return [
             opening.model_copy(
                 update={
                     "id": f"{way['id']}/{opening.id}",
+                    "of": opening.id,
                     "text": way["text"].replace("{opening}", opening.text),
                 }
             )
@@ -55,5 +56,6 @@ class Holds(Speech):
     def spoken(self, rows: pd.DataFrame) -> Spoken:
         """What was said, by way and opening."""
         found = super().spoken(rows)
-        ways = pd.MultiIndex.from_tuples([tuple(i.split("/")) for i in found.positions.index])
+        put = [(opening.id.partition("/")[0], opening.of) for opening in self.openings]
+        ways = pd.MultiIndex.from_tuples(put)
         return Spoken(found.positions.set_axis(ways), found.manner.set_axis(ways), found.named)

@@ -44,6 +44,9 @@ class Measures(Record):
     equivalence with base."""
     openings: int | None = Field(None, ge=2)
     """How many openings by other people are answered in free text and rated; all where empty."""
+    openings_from: str = "shipped"
+    """Whose openings: `shipped`, `dailydialog:PATH-or-Hub-id`, or a file of situations by people
+    who wrote neither corpus nor personas."""
     draws: int = Field(2, ge=1)
     """How often each opening is answered: once greedily, else drawn."""
     holds: int = Field(16, ge=2)

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from personalign.corpus import scenes
 from personalign.corpus.faults import FAULTS
+from personalign.errors import InputError
 from personalign.evals.strata import stratified
 from personalign.judges.coherence import repetition
 from personalign.judges.embedding import Encoder
@@ -31,6 +33,7 @@ DRAWN = Sampling(max_new_tokens=128, temperature=0.7, top_p=0.9)
 
 GREEDY = replace(DRAWN, temperature=0.0, top_p=1.0)
 
+SHIPPED = "shipped"
 NAMED = "named"
 RATERS = ("words", "sentences")
 
@@ -38,12 +41,13 @@ RATERS = ("words", "sentences")
 class Opening(Record):
     """How somebody starts a conversation.
 
-    `id` begins with the way in which it is put, where it is put in one: `json/work-01`.
+    `of` is the opening that it puts in another way, as `json/work-01` is of `work-01`.
     """
 
     id: str
     area: str
     text: str
+    of: str = ""
 
     @property
     def prompt(self) -> list[Message]:
@@ -53,7 +57,7 @@ class Opening(Record):
     @property
     def cluster(self) -> str:
         """The opening itself, however it is put."""
-        return self.id.rpartition("/")[2]
+        return self.of or self.id
 
 
 @cache
@@ -64,9 +68,14 @@ def shipped() -> dict[str, Any]:
     return found
 
 
-def openings(limit: int | None = None, seed: int = 0) -> list[Opening]:
-    """The shipped openings, by a second writer; a part of them is drawn by area."""
-    found = [Opening.model_validate(o) for o in shipped()["openings"]]
+def openings(limit: int | None = None, seed: int = 0, source: str = SHIPPED) -> list[Opening]:
+    """Openings by a second writer, or those of a source of situations (`corpus.scenes.gather`); a
+    part of them is drawn by area."""
+    if source == SHIPPED:
+        found = [Opening.model_validate(o) for o in shipped()["openings"]]
+    else:
+        situations = scenes.gather(source, measure=1)
+        found = [Opening(id=s.id, area=s.area, text=s.prompt[-1].content) for s in situations]
     return stratified(found, lambda opening: opening.area, limit, seed)
 
 
@@ -83,7 +92,23 @@ class Speech(Measure):
     @cached_property
     def openings(self) -> list[Opening]:
         """What is said to it."""
-        return openings(self.material.settings.openings, self.material.seed)
+        return self.some(self.material.settings.openings)
+
+    def some(self, limit: int | None) -> list[Opening]:
+        """So many openings of the study's source, by area.
+
+        Raises:
+            InputError: for one that personas and raters are trained on.
+        """
+        source = self.material.settings.openings_from
+        built = {scene.prompt[-1].content for scene in self.material.built}
+        found = openings(limit, self.material.seed, source)
+        if seen := [opening.text for opening in found if opening.text in built]:
+            raise InputError(
+                f"measures.openings_from: {seen[0]!r} of {source!r} is a situation that trains",
+                "name openings by other people, such as `shipped`",
+            )
+        return found
 
     @property
     def samplings(self) -> Sequence[Sampling]:
