@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 from personalign.corpus import scenes
 from personalign.errors import InputError, ModelError
 from personalign.judges.form import FORMS
-from personalign.measures import Material, Measures, measure
+from personalign.measures import Material, Measures, holds, measure
+from personalign.measures import speech as spoken
 from personalign.measures.holds import Holds
-from personalign.measures.speech import GREEDY, Speech, openings, shipped
-from personalign.models.local import LocalModel
+from personalign.measures.interview import Interview
+from personalign.measures.speech import Speech, openings, shipped
+from personalign.models.local import LocalModel, Sampling
 from personalign.models.respondent import Candidates, respondent
 from personalign.personas import DICHOTOMIES, catalog
 from personalign.psychometrics import speech
@@ -33,6 +36,10 @@ def asked(built: list[Scene], monkeypatch: pytest.MonkeyPatch) -> Speech:
         raise ModelError("no encoder")
 
     monkeypatch.setattr(measure, "packaged_encoder", missing)
+    short = Sampling(max_new_tokens=24, temperature=0.7, top_p=0.9)
+    for room in (spoken, holds):
+        monkeypatch.setattr(room, "DRAWN", short)
+    monkeypatch.setattr(spoken, "GREEDY", Sampling(max_new_tokens=24))
     return Speech(Material(Measures(openings=4, draws=2, holds=2), built, {}, seed=3))
 
 
@@ -73,6 +80,41 @@ def test_a_rater_is_worth_what_it_is_worth_on_situations_it_has_not_seen(
         assert right == pytest.approx(known.right / known.of, abs=0.12)
 
 
+def test_a_rater_has_seen_no_word_that_only_measures(built: list[Scene]) -> None:
+    measuring = scenes.select(scenes.load("starter/mbti"), "measure", 4)
+    rater = speech.train(built, catalog())
+    words = [
+        {w for s in of for r in s.replies.values() for w in bare(r)} for of in (built, measuring)
+    ]
+    only = sorted(words[1] - words[0])
+    assert only
+    assert rater.features(only).nnz == 0
+    assert rater.features(sorted(words[0])).nnz > 0
+
+
+def bare(text: str) -> list[str]:
+    return re.findall(r"\w\w+", text.lower())
+
+
+def test_a_scale_with_one_pole_and_unknown_personas_are_left_out(built: list[Scene]) -> None:
+    strangers = [s.model_copy(update={"replies": s.replies | {"stranger": "Hm."}}) for s in built]
+    assert speech.train(strangers, catalog()).accuracy == speech.train(built, catalog()).accuracy
+    loud = [
+        s.model_copy(update={"replies": {n: t for n, t in s.replies.items() if n[0] == "E"}})
+        for s in built
+    ]
+    assert set(speech.train(loud, catalog()).accuracy) == {"SN", "TF", "JP"}
+
+
+def test_interviews_are_rated_by_the_rater_of_words(asked: Speech) -> None:
+    interview = Interview(asked.material)
+    question = next(item for item in interview.inventory.items if item.scale == "EI")
+    text = "I would stay at home with a book."
+    (rater,) = asked.material.raters
+    assert interview._rate(question, text) == rater([text])["EI"][0]
+    assert interview._rate(question.model_copy(update={"scale": "O"}), text) is None
+
+
 def test_a_rater_that_cannot_tell_says_nothing(built: list[Scene]) -> None:
     rng = np.random.default_rng(0)
     mixed = []
@@ -110,12 +152,12 @@ def test_base_and_arm_share_prompts_and_numbers_and_are_placed(
         m.partition(":")[0] for m in rows[0]["metric"]
     }
     assert named == {"named"}
-    spoken = asked.spoken(rows[1])
+    said_by = asked.spoken(rows[1])
     told = {"length", "ended", "empty", "repeated", "looped", "foreign", "surprise"}
-    assert set(spoken.manner) == told  # no encoder here, so that nothing is known of fit
-    assert spoken.manner.notna().all(axis=None)
-    assert 9 < spoken.manner["surprise"].mean() < 13  # random weights, log 49152 = 10.8
-    assert not spoken.named.empty
+    assert set(said_by.manner) == told  # no encoder here, so that nothing is known of fit
+    assert said_by.manner.notna().all(axis=None)
+    assert 9 < said_by.manner["surprise"].mean() < 13  # random weights, log 49152 = 10.8
+    assert not said_by.named.empty
 
 
 def test_the_first_reply_is_greedy_and_its_repetition_stands_apart(
@@ -129,7 +171,7 @@ def test_the_first_reply_is_greedy_and_its_repetition_stands_apart(
     pd.testing.assert_series_equal(manner["looped"], first, check_names=False)
     pd.testing.assert_series_equal(manner["repeated"], second, check_names=False)
     said = [e for e in entries if isinstance(e, Transcript)]
-    again = respondent(tiny).draw([t.prompt for t in said], GREEDY, [99] * len(said))
+    again = respondent(tiny).draw([t.prompt for t in said], asked.samplings[0], [99] * len(said))
     assert [reply.text for reply in again] == [t.reply for t in said]
 
 
@@ -197,10 +239,10 @@ def test_holds_puts_the_same_openings_in_ten_ways(asked: Speech, tiny: LocalMode
     rows = rows_of(entries)
     assert rows["cluster"].nunique() == 2
     assert set(rows["sample"].str.partition("/")[0]) == set(ways)
-    spoken = held.spoken(rows)
-    assert list(spoken.positions.index.unique(level=0)) == ways
-    assert spoken.positions.shape == (20, 4)
-    formed = spoken.manner["form"].dropna().index.unique(level=0)
+    heard = held.spoken(rows)
+    assert list(heard.positions.index.unique(level=0)) == ways
+    assert heard.positions.shape == (20, 4)
+    formed = heard.manner["form"].dropna().index.unique(level=0)
     assert set(formed) == set(FORMS)
     assert rows[rows["metric"] == "form:0"]["state"].eq("ok").all()
     said = {t.sample: t.prompt[0].content for t in entries if isinstance(t, Transcript)}

@@ -7,10 +7,12 @@ from functools import cached_property
 
 from personalign.measures.measure import Answered, Scored
 from personalign.models.respondent import Progress, Respondent, silent
-from personalign.personas import catalog
 from personalign.psychometrics import drawn, interview
-from personalign.psychometrics.inventory import InterviewInventory, interview_inventory
-from personalign.psychometrics.rater import TextRater
+from personalign.psychometrics.inventory import (
+    InterviewInventory,
+    OpenQuestion,
+    interview_inventory,
+)
 from personalign.records import Arm
 
 __all__ = ["Interview"]
@@ -28,11 +30,14 @@ class Interview(Answered):
         return interview_inventory(self.material.settings.interview)
 
     def subject(self, arm: Arm) -> object:
-        return [self.inventory, self.material.scenes]
+        return [self.inventory, self.material.built]
 
     def ask(self, who: Respondent, arm: Arm, progress: Progress = silent) -> Iterator[Scored]:
-        built = [scene for scene in self.material.scenes if scene.split == "build"]
-        rater = TextRater.train(built, catalog())
-        questions = interview.written(self.inventory, rater, "words", (self.material.seed,))
+        questions = interview.written(self.inventory, self._rate, "words", (self.material.seed,))
         given = drawn.draw(who, questions, interview.AT_LENGTH, progress)
         return ((a.sample, self.scale[a.sample], a.metric, a.value, a.state) for a in given)
+
+    def _rate(self, question: OpenQuestion, reply: str) -> float | None:
+        """By the rater of words; None where it cannot tell the question's scale."""
+        found = self.material.raters[0]([reply])
+        return float(found[question.scale][0]) if question.scale in found else None

@@ -27,7 +27,7 @@ def written(
     """Every question under every seed, for `draw` or `remote`: metric `interview:<by>:<seed>`.
 
     Args:
-        rater: A `TextRater`, or whatever asks a judge model.
+        rater: A classifier, or whatever asks a judge model.
         by: What the rater is called in the metric.
     """
     return [
