@@ -26,8 +26,9 @@ from typing import Any
 import torch
 from inspect_ai.model import GenerateConfig, Model, get_model
 
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
 from personalign.models.provider import ModelArgs, arm_model
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 from personalign.training.config import Lora
 from personalign.training.trainer import with_lora

@@ -25,10 +25,11 @@ from personalign.personas import TYPES
 CODE = """
 import sys
 from pathlib import Path
+from personalign.runs import do_all
 from personalign.study import Study, read_config
 study = Study(read_config(Path(sys.argv[1])), Path(sys.argv[2]))
 study.begin()
-study.train_all()
+do_all(list(study.work.training()), study.store)
 """
 
 

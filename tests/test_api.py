@@ -10,9 +10,12 @@ import pytest
 import yaml
 
 import personalign as pa
+from personalign.corpus.pairs import opposite_pairs
+from personalign.corpus.scenes import load, select
 from personalign.errors import InputError
 from personalign.measures import Measures
 from personalign.records import Message
+from personalign.training.card import read_card
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,23 @@ def test_a_model_is_verified_without_a_study(base: pa.Model, adapters: dict[str,
     assert found.margin is not None
     assert found.margin.scenes == 4
     assert pa.verify(asked, "INFP", few) == found
+
+
+def test_a_persona_is_trained_without_a_study(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = pa.Model.load(str(tiny_base), "float32", "cpu")
+    monkeypatch.setenv("PERSONALIGN_CACHE", str(tmp_path / "cache"))
+    infp, scenes = pa.load("INFP"), select(load("starter/mbti"), "build", 4)
+    pairs = opposite_pairs(scenes, "INFP", "ESTJ")
+    short = pa.TrainingConfig.model_validate(
+        {"epochs": 6, "batch_size": 2, "micro_batch": 2, "learning_rate": 5e-2,
+         "health": {"samples": 0}}
+    )  # fmt: skip
+    own = pa.train(base, infp, pairs, short, tmp_path / "INFP")
+    said, how = "My landlord raised the rent.", pa.Sampling(max_new_tokens=12, temperature=1.5)
+    assert own.reply(said, how) != base.reply(said, how) == own.base.reply(said, how)
+    assert read_card(tmp_path / "INFP").persona == "INFP"
 
 
 def test_an_unknown_persona_is_named(base: pa.Model) -> None:

@@ -7,6 +7,9 @@
     infp.reply("My landlord raised the rent.")
     pa.verify(infp, persona="INFP").word
 
+    pairs = pa.Study.read("recipes/quickstart.yaml").content.pairs("INFP")
+    own = pa.train(base, pa.load("INFP"), pairs, pa.TrainingConfig(nll=2, kl=1))
+
     study = pa.Study.read("recipes/quickstart.yaml")
     study.run()
     study.findings.contrasts
@@ -28,16 +31,18 @@ __all__ = [
     "TrainingConfig",
     "__version__",
     "load",
+    "train",
     "verify",
 ]
 
 _WHERE = {
     "Model": "models.model",
     "Persona": "personas",
-    "Sampling": "models.local",
+    "Sampling": "models.sampling",
     "Study": "study",
     "TrainingConfig": "training.config",
     "load": "personas",
+    "train": "training.persona",
     "verify": "study.alone",
 }
 

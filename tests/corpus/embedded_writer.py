@@ -12,7 +12,8 @@ from typing import Any
 import uvicorn
 from provider import Server
 
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 
 MOST, PATIENCE = 16, 0.1

@@ -176,7 +176,7 @@ def test_what_a_kill_left_behind_is_no_edit(
         with monkeypatch.context() as patch:
             patch.setattr(Build, "_files", killed)
             with pytest.raises(KeyboardInterrupt):
-                Build(more, out).dialogues()
+                Build(more, out).do("dialogues")
         assert built(Build(more, out)).dialogues["dialogues"] == 3
 
 
@@ -205,7 +205,8 @@ def test_a_model_names_areas(tmp_path: Path, persona_files: tuple[Path, Path]) -
     how = {"source": str(file), "tagger": "model", "measure": 0}
     with serve(reply=reply) as server:
         plan = recipe(persona_files, server.url, scenes=how)
-        found = Build(plan, tmp_path / "out").scenes()
+        Build(plan, tmp_path / "out").do("scenes")
+        found = read_records(tmp_path / "out" / "scenes.jsonl", Scene)
     assert [s.area for s in found] == ["work", "health", "other"]
     assert [s.area for s in scenes.gather(str(file))] != [s.area for s in found]
 
@@ -232,7 +233,8 @@ def test_scenes_from_a_model(tmp_path: Path, persona_files: tuple[Path, Path]) -
     how = {"source": "model", "topics": ["neighbours", "school"], "each": 20, "measure": 0.3}
     with serve() as server:
         work = Build(recipe(persona_files, server.url, scenes=how), tmp_path / "out")
-        found = work.scenes()
+        work.do("scenes")
+        found = read_records(tmp_path / "out" / "scenes.jsonl", Scene)
     assert server.requests == 4
     assert {s.split for s in found} == {"build", "measure"}
     assert len({s.id for s in found}) == len(found) >= 10

@@ -67,7 +67,7 @@ def verify(base: str, persona: Path, made: Path, out: Path) -> Any:
         ),
         out,
     )
-    study.run(tasks=("behaviour", "statements"), until="verify")
+    study.run(until="verify")
     (verdict,) = verdicts(out)
     return verdict
 

@@ -12,8 +12,9 @@ from personalign import personas
 from personalign.corpus.distil import FILES, distil, distil_corpus, whole_sentences
 from personalign.corpus.scenes import load, select
 from personalign.files import read_records
-from personalign.models.local import Generation, LocalModel, Sampling
+from personalign.models.local import Generation, LocalModel
 from personalign.models.respondent import Respondent, respondent
+from personalign.models.sampling import Sampling
 from personalign.records import PreferencePair
 
 SHORT = Sampling(max_new_tokens=24, temperature=0.7)

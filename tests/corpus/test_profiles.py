@@ -151,7 +151,7 @@ def test_a_real_model_and_a_hostile_page(
     tmp_path: Path, quiet: Persona, limits: Limits, embedded: Any
 ) -> None:
     """Whatever a real model makes of it: only features reach the profile, and no command does."""
-    from personalign.models.local import Sampling
+    from personalign.models.sampling import Sampling
     from personalign.records import Message
 
     def reply(body: dict[str, Any]) -> str:

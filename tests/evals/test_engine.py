@@ -17,8 +17,9 @@ from personalign.errors import InputError, ModelError
 from personalign.models import batcher
 from personalign.models.batcher import Batcher
 from personalign.models.engine import Draw, adopt, engine_for
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
 from personalign.models.provider import CHOICES, ModelArgs, arm_model
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 from personalign.training.config import Lora
 from personalign.training.trainer import with_lora

@@ -18,8 +18,9 @@ from personalign.measures import speech as spoken
 from personalign.measures.holds import Holds
 from personalign.measures.interview import Interview
 from personalign.measures.speech import Speech, openings, shipped
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
 from personalign.models.respondent import Candidates, respondent
+from personalign.models.sampling import Sampling
 from personalign.personas import DICHOTOMIES, catalog
 from personalign.psychometrics import speech
 from personalign.records import Arm, Scene, Transcript

@@ -11,7 +11,8 @@ from families import sentencepiece_like, with_template
 from personalign.corpus.scenes import load
 from personalign.errors import InputError, ModelError
 from personalign.models.chat import Chat, with_system
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
+from personalign.models.sampling import Sampling
 from personalign.models.template import TODAY
 from personalign.models.thoughts import without_thoughts
 from personalign.records import Message

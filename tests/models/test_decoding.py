@@ -11,8 +11,9 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from personalign.models.cache import BLOCK, RoomyLayer
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
 from personalign.models.mixing import mixed
+from personalign.models.sampling import Sampling
 
 
 def test_a_roomy_layer_holds_what_transformers_own_does() -> None:

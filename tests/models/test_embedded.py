@@ -13,7 +13,7 @@ from personalign.models.local import LocalModel
 
 
 def test_it_answers(embedded: LocalModel) -> None:
-    from personalign.models.local import Sampling
+    from personalign.models.sampling import Sampling
     from personalign.records import Message
 
     ask = [Message(role="user", content="What is the capital of France?")]

@@ -19,7 +19,8 @@ from personalign.errors import ModelError
 from personalign.models import loading
 from personalign.models.engine import Draw, adopt
 from personalign.models.fitting import CONFIG, WEIGHTS
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 
 HELLO = (Message(role="user", content="Hello there"),)

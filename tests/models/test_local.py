@@ -14,8 +14,8 @@ from transformers.generation import TopPLogitsWarper
 
 from personalign.errors import InputError, ModelError
 from personalign.models.chat import with_system
-from personalign.models.local import LocalModel, Sampling
-from personalign.models.sampling import Nucleus, SeededGumbel
+from personalign.models.local import LocalModel
+from personalign.models.sampling import Nucleus, Sampling, SeededGumbel
 from personalign.records import Message
 
 HELLO = (Message(role="user", content="Hello there"),)

@@ -13,8 +13,9 @@ from inspect_ai.model import GenerateConfig, Model, ModelOutput, get_model
 
 from personalign.errors import InputError, ModelError
 from personalign.models.engine import adopt
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
 from personalign.models.provider import CHOICES, ModelArgs, arm_model
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 
 SHORT = GenerateConfig(max_tokens=6)

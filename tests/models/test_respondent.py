@@ -9,8 +9,9 @@ import torch
 
 from personalign.errors import InputError
 from personalign.models.engine import adopt
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
 from personalign.models.respondent import Candidates, Prompted, respondent, seed_of
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 
 HELLO = (Message(role="user", content="Hello"),)

@@ -21,8 +21,9 @@ from inspect_ai.model import GenerateConfig, get_model
 from personalign.errors import InputError, ModelError
 from personalign.evals.logs import rows
 from personalign.evals.social_tasks import social_generate
-from personalign.models.local import LocalModel, Sampling, adapter_hash
+from personalign.models.local import LocalModel, adapter_hash
 from personalign.models.provider import CHOICES
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 
 

@@ -10,8 +10,9 @@ import torch
 
 from personalign.errors import InputError
 from personalign.models.chat import with_system
-from personalign.models.local import Generation, LocalModel, Sampling
+from personalign.models.local import Generation, LocalModel
 from personalign.models.respondent import respondent
+from personalign.models.sampling import Sampling
 from personalign.psychometrics import letters, likert
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Reply, draw

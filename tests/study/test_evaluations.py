@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from personalign.runs import do_all
 from personalign.study import Study, StudyConfig
 
 SCALE: dict[str, Any] = {
@@ -38,7 +39,7 @@ def test_what_a_situation_changed_is_a_metric_and_the_default_apart(
         "measures": {"tasks": [], "evaluations": asked},
     }
     study = Study(StudyConfig.model_validate(config), tmp_path / "run")
-    study.evaluate()
+    do_all([study.work.evaluations()], study.store)
     frame = pd.read_parquet(tmp_path / "run" / "scores" / "evaluations.parquet")
     for _, arm in frame.groupby(["persona", "condition"]):
         assert dict(zip(arm["metric"], arm["sample"], strict=True)) == {

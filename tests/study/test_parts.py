@@ -79,7 +79,7 @@ def test_a_new_part_is_planned_verified_tabled_and_reported(
     assert {task.arms for task in plan_of(config)} == {3}
     study = Study(config, tmp_path / "run")
     study.run()
-    assert study.respondent(study.arms[-1]).name.endswith("+shouted")
+    assert study.who.of(study.content.arms[-1]).name.endswith("+shouted")
     assert [v.condition for v in verdicts(tmp_path / "run")] == ["prompted", "prompted+shouted"]
     analysis = json.loads((tmp_path / "run" / "analysis.json").read_text())
     compared = {(c["a"]["condition"], c["b"]["condition"]) for c in analysis["contrasts"]}

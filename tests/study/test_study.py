@@ -31,11 +31,10 @@ from personalign.files import read_records
 from personalign.judges.calibration import Calibration
 from personalign.records import Transcript, to_jsonl
 from personalign.report.findings import read
-from personalign.runs import Run
-from personalign.study import Study, StudyConfig, conclusions, read_config
-from personalign.study.conclusions import collect
+from personalign.runs import Store, do_all
+from personalign.study import Study, StudyConfig, read_config
 from personalign.study.context import context
-from personalign.study.evaluations import _calibrations
+from personalign.study.evaluations import calibrations
 from personalign.study.verdicts import verdicts
 
 SMALL: dict[str, Any] = {
@@ -61,6 +60,8 @@ SMALL: dict[str, Any] = {
         "max_new_tokens": 4,
     },
 }
+
+LAST = ("verify", "analyse", "report")
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +104,11 @@ def test_killed_and_resumed_ends_with_the_same_numbers(
     out, cache = tmp_path / "run", tmp_path / "cache"
     for step in ("train INFP", "behaviour INFP-adapter"):
         kill_at(file, out, cache, step)
-    before = json.loads((out / "manifest.json").read_text())["steps"]
+    before = {done.name: done for done in Store(out).records()}
     assert "train:INFP" in before
     env = {**os.environ, "PERSONALIGN_CACHE": str(cache)}
     subprocess.run(command(file, out), check=True, capture_output=True, env=env)
-    after = json.loads((out / "manifest.json").read_text())["steps"]
+    after = {done.name: done for done in Store(out).records()}
     assert all(after[name] == step for name, step in before.items()), "a finished step was redone"
     same = [pd.read_parquet(folder / "scores.parquet") for folder in (whole, out)]
     pd.testing.assert_frame_equal(*same, check_exact=True)
@@ -206,9 +207,7 @@ def test_inspect_tasks_of_a_study_are_scored_beside_its_own(
     measures = SMALL["measures"] | {"tasks": [], "evaluations": {"social": {}, "safety": {}}}
     change = {"base": str(tiny_base), "measures": measures | {"evaluation_limit": 3}}
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
-    study.train_all()
-    study.evaluate()
-    collect(study)
+    do_all([s for s in study.steps() if s.name not in LAST], study.store)
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     arms = frame.groupby(["persona", "condition"])["sample"].nunique().to_dict()
     assert arms == {("", "base"): 6, ("INFP", "prompted"): 6, ("INFP", "adapter"): 6}
@@ -248,14 +247,16 @@ def test_samples_that_raised_are_errors_and_asked_again_by_the_next_run(
     config = StudyConfig.model_validate(SMALL | change)
 
     def states() -> list[str]:
-        Study(config, tmp_path / "run").run(until="analyse")
+        study = Study(config, tmp_path / "run")
+        do_all([s for s in study.steps() if s.name not in LAST], study.store)
         return sorted(pd.read_parquet(tmp_path / "run" / "scores.parquet")["state"])
 
-    monkeypatch.setitem(conclusions.CONCLUSIONS, "verify", lambda study: None)
     assert states() == ["error", "ok"]
     broken.unlink()
     assert states() == ["ok", "ok"]
-    assert "evaluations" in Run(tmp_path / "run").manifest["steps"]
+    done = Store(tmp_path / "run").record("evaluations")
+    assert done
+    assert not done.partial
 
 
 def test_a_study_without_a_task_that_scores_is_refused(tiny_base: Path, tmp_path: Path) -> None:
@@ -278,9 +279,9 @@ def test_the_error_of_a_calibrated_judge_reaches_the_analysis(
         SimpleNamespace(eval=SimpleNamespace(task=task, metadata={"calibration": calibration}))
         for task, calibration in (("starter-safety", known), ("starter-social", None))
     ]
-    (path,) = _calibrations(study, made)  # type: ignore[arg-type]
+    (path,) = calibrations(tmp_path / "run", made)  # type: ignore[arg-type]
     assert path.name == "starter-safety.json"
-    found = context(tmp_path / "run", study.personas, {})
+    found = context(tmp_path / "run", study.content.personas, {})
     assert found.judges["starter-safety"].overall.sensitivity.value == 0.5
 
 
@@ -304,8 +305,7 @@ def test_other_ways_of_asking_are_tasks_too(tiny_base: Path, tmp_path: Path) -> 
         "measures": SMALL["measures"] | {"tasks": tasks},
     }
     study = Study(StudyConfig.model_validate(SMALL | change), tmp_path / "run")
-    study.measure(study.arms, study.measures)
-    collect(study)
+    do_all([s for s in study.steps() if s.name not in LAST], study.store)
     frame = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     assert set(frame["task"]) == set(tasks)
     assert set(frame["cluster"]) == {"EI", "SN", "TF", "JP"}

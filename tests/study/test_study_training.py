@@ -16,12 +16,12 @@ from personalign import personas
 from personalign.errors import TrainingError
 from personalign.models.local import LocalModel
 from personalign.records import Arm
-from personalign.runs import content_hash
+from personalign.runs import content_hash, do_all
 from personalign.study import Study, StudyConfig
-from personalign.study import training as room
-from personalign.study.training import persona_pairs, persona_prompt, training_prompt
+from personalign.training import persona as room
 from personalign.training.card import read_card
 from personalign.training.config import TrainingConfig
+from personalign.training.persona import persona_prompt, training_prompt
 
 CONFIGS = Path(__file__).parents[2] / "src" / "personalign" / "recipes" / "accelerate"
 TRAINING: dict[str, Any] = {
@@ -96,12 +96,12 @@ def test_a_full_fine_tuning_with_neutral_prompts_is_measured_as_itself(
     assert (card.settings.method, card.system) == ("full", "You are an INFP")
     assert card.pairs == 2
     arm = Arm(persona="INFP", condition="prompted+adapter")
-    whole.measure([arm], whole.measures)
-    assert whole.system(arm) == "You are an INFP"
-    made, base = whole.respondent(arm), whole.respondent(Arm())
-    assert not made.name.startswith(whole.base_identity)
-    assert base.name.startswith(whole.base_identity)
-    whole.measure([Arm()], whole.measures)
+    assert whole.who.system(arm) == "You are an INFP"
+    made, base = whole.who.of(arm), whole.who.of(Arm())
+    assert not made.name.startswith(whole.who.identity)
+    assert base.name.startswith(whole.who.identity)
+    do_all([whole.work.measure(a, m) for a in (arm, Arm()) for m in whole.content.measures],
+           whole.store)  # fmt: skip
 
 
 def test_a_tenth_is_heard_and_does_not_train(
@@ -114,7 +114,7 @@ def test_a_tenth_is_heard_and_does_not_train(
     larger = Study(config, tmp_path / "larger")
     larger.begin()
     larger.train("INFP")
-    made = persona_pairs(larger, larger.personas["INFP"])
+    made = larger.content.pairs("INFP")
     card = read_card(tmp_path / "larger" / "adapters" / "INFP")
     assert [p.prompt for p in (made[9], made[19])] == asked
     assert card.pairs == 18
@@ -137,7 +137,7 @@ def test_what_several_personas_share_is_scored_once(
     )
     both = Study(pair, tmp_path / "run")
     both.begin()
-    both.train_all()
+    do_all(list(both.work.training()), both.store)
     # two scenes, replies of INFP, ESTJ, INFJ and ESTP: each once, not once a pair
     assert sum(scored) == 2 * 4
 
@@ -183,7 +183,7 @@ def test_personas_are_trained_at_the_same_time(tiny_base: Path, tmp_path: Path) 
         return lambda done: None
 
     whole = Study(config, out, announce)
-    whole.train_all()
+    assert do_all(list(whole.work.training()), whole.store) == ["reference"]
     assert not seen, "it was trained again"
 
 

@@ -20,6 +20,7 @@ from personalign.psychometrics.inventory import (
     statement_inventory,
 )
 from personalign.psychometrics.validity import Validity
+from personalign.psychometrics.verify import Verification
 from personalign.psychometrics.wording import CHOICES, FORMS, RATINGS
 from personalign.records import Arm, Scene
 from personalign.study import Study, StudyConfig
@@ -33,6 +34,15 @@ MEASURES = ("behaviour", "statements", "ratings", "letters", "interview")
 STRENGTH = {"base": 0.0, "prompted": 0.3, "adapter": 0.6, "prompted+adapter": 0.7}
 LEANING = 0.2
 """What the answers lean to whatever is asked: acquiescence of the ratings."""
+
+
+def known_of(study: Study, scores: pd.DataFrame) -> Validity:
+    return validity(study.content.arms, study.content.measures, scores, 0)
+
+
+def reached(study: Study, scores: pd.DataFrame) -> Iterator[Verification]:
+    c = study.content
+    return reach(c.personas, c.arms, c.measures, c.counterparts, scores, 0)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +63,7 @@ def scores(study: Study) -> pd.DataFrame:
     found = [
         {"persona": arm.persona, "condition": arm.condition, "seed": 0, "task": task,
          "sample": sample, "metric": metric, "value": value, "state": "ok"}
-        for arm in study.arms
+        for arm in study.content.arms
         for task, sample, metric, value in rows(study, arm, rng)
     ]  # fmt: skip
     return pd.DataFrame(found)
@@ -61,11 +71,11 @@ def scores(study: Study) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def known(study: Study, scores: pd.DataFrame) -> Validity:
-    return validity(study, scores)
+    return known_of(study, scores)
 
 
 def situations(study: Study) -> list[Scene]:
-    return scenes.select(study.scenes, "measure", study.config.measures.scenes)
+    return scenes.select(study.content.scenes, "measure", study.config.measures.scenes)
 
 
 def at(arm: Arm, scale: str) -> float:
@@ -153,18 +163,18 @@ def test_losses_are_counted(study: Study, scores: pd.DataFrame) -> None:
     first = lost.index[asked][:4]
     lost.loc[first, "value"] = np.nan
     lost.loc[first, "state"] = "refused"
-    assert figures(validity(study, lost), "refusal rate", "interview", "base") == [4 / 32]
+    assert figures(known_of(study, lost), "refusal rate", "interview", "base") == [4 / 32]
 
 
 def test_every_measure_that_a_study_names_has_a_voice(study: Study, scores: pd.DataFrame) -> None:
-    verdict = {(v.persona, v.condition): v for v in reach(study, scores)}
+    verdict = {(v.persona, v.condition): v for v in reached(study, scores)}
     adapter = verdict["INFP", "adapter"]
     assert adapter.criterion("moved").verdict == "confirmed"
     assert all({s.measure for s in scale.shifts} == set(MEASURES) for scale in adapter.scales)
     against = scores.copy()
     turned = against["task"].eq("letters") & against["condition"].eq("adapter")
     against.loc[turned, "value"] = 1 - against.loc[turned, "value"]
-    verdict = {(v.persona, v.condition): v for v in reach(study, against)}
+    verdict = {(v.persona, v.condition): v for v in reached(study, against)}
     assert verdict["INFP", "adapter"].word == "indeterminate"
 
 
@@ -172,7 +182,7 @@ def test_every_measure_that_a_study_names_has_a_voice(study: Study, scores: pd.D
 def test_a_measure_that_was_not_asked_is_left_out(
     study: Study, scores: pd.DataFrame, gone: str
 ) -> None:
-    first = next(reach(study, scores[scores["task"] != gone]))
+    first = next(reached(study, scores[scores["task"] != gone]))
     measured = {s.measure for scale in first.scales for s in scale.shifts}
     assert measured == set(MEASURES) - {gone}
 
@@ -189,8 +199,8 @@ def test_two_arms_have_no_correlations(tmp_path: Path) -> None:
         {"persona": arm.persona, "condition": arm.condition, "seed": 0, "task": "behaviour",
          "sample": scene.id, "metric": f"reply:{name}", "value": float(rng.normal()),
          "state": "ok"}
-        for arm in study.arms for scene in situations(study) for name in scene.replies
+        for arm in study.content.arms for scene in situations(study) for name in scene.replies
     ]  # fmt: skip
-    found = validity(study, pd.DataFrame(made))
+    found = known_of(study, pd.DataFrame(made))
     assert found.agreement is not None
     assert all(c.value is None and c.reason for c in found.agreement.correlations)

@@ -10,7 +10,8 @@ import pytest
 from safetensors.torch import load_file
 
 from personalign.errors import TrainingError
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 from personalign.training.config import TrainingConfig
 from personalign.training.losses import OBJECTIVES

@@ -9,7 +9,8 @@ import pytest
 
 from personalign.corpus import scenes
 from personalign.errors import CorpusError
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 from personalign.training import health, neutral
 from personalign.training.replies import Asked, base_replies, read_prompts

@@ -38,6 +38,7 @@ app.add_typer(judge.app, name="judge")
 app.command("report")(report.report)
 app.command("read")(read.read)
 study_app.command("plan")(report.plan)
+study_app.command("step")(report.step)
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the study>.")]
 STOPPED = 130  # exit code after Ctrl-C
@@ -64,10 +65,11 @@ def main() -> None:
         sys.exit(2)
 
 
-def _study(file: Path, out: Path | None, announce: Any) -> Any:
+def _study(file: Path, out: Path | None, announce: Any, skip_bad: bool = False) -> Any:
     from personalign.study import read_config
 
-    config = read_config(file)
+    read = read_config(file)
+    config = read.skipping_bad() if skip_bad else read
     tick = announce("load libraries", 1)
     from personalign.study import Study
 
@@ -125,18 +127,12 @@ def train(
     from personalign.training import devices
 
     with progress_bars() as announce:
-        study = _study(file, out, announce)
-        if persona not in study.personas:
-            raise unknown("persona", persona, study.personas, str(file))
-        if skip_bad:
-            study.config = study.config.skipping_bad()
-        if not devices.is_main():
-            study.join(persona)
-            return
-        with study.folder.locked(persona):
-            study.begin()
-            study.train(persona)
-    folder = study.folder.path / "adapters" / persona
+        study = _study(file, out, announce, skip_bad)
+        if persona not in study.content.personas:
+            raise unknown("persona", persona, study.content.personas, str(file))
+        folder = study.train(persona)
+    if not devices.is_main():
+        return
     history = json.loads((folder / "history.json").read_text())
     show({"adapter": str(folder), **history[-1]}, as_json)
 

@@ -87,13 +87,14 @@ def profile(
 
     Example: personalign corpus profile INFP --pages pages --model openai/gpt-4o-mini --out infp
     """
+    from personalign.corpus import profiles
     from personalign.corpus.build import Build
 
     recipe = _recipe(persona, model, base_url, _limits(concurrency, per_minute))
     with progress_bars() as announce:
-        build = Build(recipe, out, announce)
-        with build.run.locked():
-            found = build.profile_from(pages)
+        build = Build(recipe, out, announce, pages=pages)
+        build.do("profile")
+    found = profiles.load(out / "profile.yaml", build.persona.name)
     counts = {"features": len(found.features), "characters": len(found.sketches)}
     show(counts | {"file": str(out / "profile.yaml")}, as_json)
 

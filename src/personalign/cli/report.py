@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from personalign.cli.show import Json, progress_bars, show_rows
+from personalign.cli.show import Json, progress_bars, show_rows, table
 
-__all__ = ["plan", "report"]
+__all__ = ["plan", "report", "step"]
 
 
 def report(
@@ -53,16 +53,48 @@ def report(
 
 
 def plan(
-    file: Annotated[Path, typer.Argument(help="Study file (YAML).")], as_json: Json = False
+    file: Annotated[Path, typer.Argument(help="Study file (YAML).")],
+    steps: Annotated[
+        bool, typer.Option("--steps", help="What there is to do instead, and what is done.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Run folder that the steps are of.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Say what a study would measure, and how small a difference each task could show.
 
-    Reads a study file; writes nothing.
+    Reads a study file, and with --steps the run folder; writes nothing. --steps lists every step
+    with what it needs, whether it is done, its size and the seconds that it may take, from steps
+    of its kind in the runs beside it; with --json as JSON Lines.
 
-    Example: personalign study plan recipes/quickstart.yaml
+    Example: personalign study plan recipes/quickstart.yaml --steps
     """
-    from personalign.study import read_config
-    from personalign.study.plan import plan_of
+    from personalign.study import Study, read_config
+    from personalign.study.plan import plan_of, steps_of
 
-    rows = [line.model_dump() for line in plan_of(read_config(file))]
-    show_rows(rows, as_json)
+    if not steps:
+        show_rows([line.model_dump() for line in plan_of(read_config(file))], as_json)
+        return
+    planned = steps_of(Study.read(file, out))
+    if as_json:
+        for step in planned:
+            print(step.model_dump_json())
+        return
+    rows = [[s.id, ", ".join(s.needs), s.state, f"{s.size} {s.unit}", s.seconds] for s in planned]
+    table(["step", "needs", "state", "size", "seconds"], rows)
+
+
+def step(
+    folder: Annotated[Path, typer.Argument(help="Run folder, as `study run` or `train` began it.")],
+    name: Annotated[str, typer.Argument(help="The step, as `study plan --steps` names it.")],
+) -> None:
+    """Do one step of a run, whose needs are done: a job of a cluster, or a look at one thing.
+
+    Reads study.yaml in the run folder; writes the step's files and its record there. Several
+    steps may be done at the same time, each by a command of its own.
+
+    Example: personalign study step runs/quickstart measure:base:behaviour
+    """
+    from personalign.study import Study, read_config
+
+    with progress_bars() as announce:
+        Study(read_config(folder / "study.yaml"), folder, announce).step(name)

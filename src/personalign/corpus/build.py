@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from personalign import __version__
 from personalign.corpus import profiles, scenes
 from personalign.corpus.ask import Asker, Estimate, Question, ask_with, estimate
 from personalign.corpus.crawl import PAGES, Crawl, crawl, pages
@@ -26,7 +25,7 @@ from personalign.files import read_document, read_records, stream, write_atomic
 from personalign.personas import Persona
 from personalign.personas import load as load_persona
 from personalign.records import PreferencePair, Record, Scene, to_jsonl
-from personalign.runs import Run, content_hash, file_hash, tree_hash
+from personalign.runs import Step, Store, do_all, file_hash, tree_hash
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model
@@ -59,7 +58,10 @@ class Built(Record):
 
 
 class Build:
-    """A recipe at work in a folder. Each step is a method that can be called alone."""
+    """A recipe at work in a folder: its steps, and what they will ask.
+
+    `pages` is a folder of crawled pages; the recipe's own where it crawls.
+    """
 
     def __init__(
         self,
@@ -67,13 +69,15 @@ class Build:
         folder: Path,
         announce: Announce = silent,
         model: Model | None = None,
+        pages: Path | None = None,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
         self.announce = announce
         self.persona = load_persona(recipe.persona)
-        self.run = Run(folder)
+        self.store = Store(folder)
         self._model = model
+        self._pages = folder / "pages" if recipe.crawl else pages
 
     @cached_property
     def opposite(self) -> Persona | None:
@@ -93,37 +97,52 @@ class Build:
         """What dialogues are asked about."""
         return ("build", "measure") if self.recipe.measure else ("build",)
 
+    def steps(self) -> list[Step]:
+        """All of them: pages, profile, scenes, and for each split dialogues and pairs."""
+        first = [self._crawl(), self._profiled(), self._scened()]
+        asked = [step for split in self.splits for step in self._written(split)]
+        return [step for step in (*first, *asked) if step]
+
+    def do(self, *names: str) -> None:
+        """Do those of the steps, unless they are done; all where none is named."""
+        do_all([s for s in self.steps() if s.name in names or not names], self.store)
+
     # -- steps ----------------------------------------------------------------------------------
 
-    def crawl(self) -> int | None:
+    def _crawl(self) -> Step | None:
         """Pages, where the recipe has any to crawl."""
-        if self.recipe.crawl is None:
-            return None
-        out = self.folder / "pages"
         settings = self.recipe.crawl
-        done = self.announce("pages", settings.pages)
-        self._step("crawl", {"crawl": settings}, lambda: [_crawled(settings, out, done)])
-        return sum(1 for _ in pages(out))
+        if settings is None:
+            return None
 
-    def profile(self) -> profiles.Profile:
-        """`profile.yaml`: from a file, from pages, or from the persona itself."""
-        return self.profile_from(self.folder / "pages" if self.recipe.crawl else None)
+        def work() -> Iterable[Path]:
+            out = self.folder / "pages"
+            return [_crawled(settings, out, self.announce("pages", settings.pages))]
 
-    def profile_from(self, crawled_in: Path | None) -> profiles.Profile:
-        """`profile.yaml` from the pages in a folder, unless the recipe names a file."""
+        return self._step("crawl", lambda: {"crawl": settings}, work, code=("crawl", "spider"))
+
+    def _profiled(self) -> Step | None:
+        """`profile.yaml`: from a file, from pages, or from the persona itself.
+
+        No step where the recipe names that very file.
+        """
         path = self.folder / "profile.yaml"
-        given, crawled = self._profile_sources(crawled_in)
+        given, crawled = self._profile_sources()
         if given and given.resolve() == path.resolve():
-            return profiles.load(path, self.persona.name)
-        inputs = self._profile_inputs(given, crawled)
-        self._step("profile", inputs, lambda: [profiles.dump(self._profile(given, crawled), path)])
-        return profiles.load(path, self.persona.name)
+            return None
 
-    def _profile_sources(self, crawled_in: Path | None) -> tuple[Path | None, Path | None]:
+        def work() -> Iterable[Path]:
+            return [profiles.dump(self._profile(given, crawled), path)]
+
+        needs = ("crawl",) if self.recipe.crawl else ()
+        return self._step("profile", self._profile_inputs, work, needs, code=("profiles",))
+
+    def _profile_sources(self) -> tuple[Path | None, Path | None]:
         given = Path(self.recipe.profile) if self.recipe.profile else None
-        return given, crawled_in / PAGES if crawled_in else None
+        return given, self._pages / PAGES if self._pages else None
 
-    def _profile_inputs(self, given: Path | None, crawled: Path | None) -> dict[str, Any]:
+    def _profile_inputs(self) -> dict[str, Any]:
+        given, crawled = self._profile_sources()
         source = given or crawled
         return {
             "persona": self.persona,
@@ -155,11 +174,14 @@ class Build:
         write_atomic(self.folder / "profile.dropped.tsv", "".join(dropped))
         return found
 
-    def scenes(self) -> list[Scene]:
+    def _scened(self) -> Step:
         """`scenes.jsonl`, split before anything is written about them."""
-        path, inputs = self.folder / "scenes.jsonl", self._scenes_inputs()
-        self._step("scenes", inputs, lambda: [write_atomic(path, to_jsonl(self._scenes()))])
-        return read_records(path, Scene)
+        path = self.folder / "scenes.jsonl"
+
+        def work() -> Iterable[Path]:
+            return [write_atomic(path, to_jsonl(self._scenes()))]
+
+        return self._step("scenes", self._scenes_inputs, work, code=("gathering", "scenes"))
 
     def _scenes_inputs(self) -> dict[str, Any]:
         how = self.recipe.scenes
@@ -174,30 +196,39 @@ class Build:
     def _scenes(self) -> list[Scene]:
         return gathered(self.recipe.scenes, self._asked, self.announce)
 
-    def dialogues(self, split: Split = "build") -> dict[str, Any]:
+    def _written(self, split: Split) -> Iterator[Step]:
+        """Dialogues of the persona, then a rejected reply to each reply of its."""
+        yield self._dialogues(split)
+        yield self._pairs(split)
+
+    def _dialogues(self, split: Split) -> Step:
         """`dialogues.jsonl` and what was refused, in `dialogues.rejected.jsonl`.
 
         Of the split `measure`: `dialogues.measure.jsonl`.
         """
         name, count = _stem("dialogues", split), self._count(split)
-        inputs = {
-            "profile": file_hash(self.folder / "profile.yaml"),
-            "scenes": file_hash(self.folder / "scenes.jsonl"),
-            "style": self.recipe.dialogues,
-            "prompt": prompt(self.recipe.dialogues.prompt).identity,
-            "count": count,
-            "persona": self.persona,
-            "model": self.recipe.model,
-            "limit": self.recipe.scenes.limit,
-        }
-        done = self.announce(f"{name} of {self.persona.name}", count)
+
+        def inputs() -> dict[str, Any]:
+            return {
+                "profile": file_hash(self.folder / "profile.yaml"),
+                "scenes": file_hash(self.folder / "scenes.jsonl"),
+                "style": self.recipe.dialogues,
+                "prompt": prompt(self.recipe.dialogues.prompt).identity,
+                "count": count,
+                "persona": self.persona,
+                "model": self.recipe.model,
+                "limit": self.recipe.scenes.limit,
+            }
 
         def work() -> Iterable[Path]:
+            done = self.announce(f"{name} of {self.persona.name}", count)
             style, jobs = self.recipe.dialogues, self.jobs(split)
             counts = self._asked(lambda a: generate(a, jobs, style, self.folder, done, name))
             yield from self._files(name, counts)
 
-        return self._counted(name, inputs, work)
+        needs = tuple(step.name for step in (self._profiled(), self._scened()) if step)
+        lost = partial(self._lost, name)
+        return self._step(name, inputs, work, needs, lost, ("dialogues", "parse"))
 
     def _count(self, split: Split) -> int:
         return self.recipe.count if split == "build" else self.recipe.measure
@@ -212,27 +243,29 @@ class Build:
         seed = self.recipe.dialogues.seed
         return plan(self.persona, profile, places, self._count(split), seed, split)
 
-    def pairs(self, split: Split = "build") -> dict[str, Any]:
+    def _pairs(self, split: Split) -> Step:
         """`pairs.jsonl`: one pair for every reply of the persona that got a counterpart.
 
         Of the split `measure`: `pairs.measure.jsonl`, which no training may see.
         """
         name = _stem("pairs", split)
         path = self.folder / f"{_stem('dialogues', split)}.jsonl"
-        inputs = {
-            "dialogues": file_hash(path),
-            "rejected": self.recipe.rejected,
-            "gates": self.recipe.gates,
-            "scenes": file_hash(self.folder / "scenes.jsonl"),
-            "prompt": prompt(self.recipe.rejected.way).identity,
-            "opposite": self.opposite,
-            "model": self.recipe.rejected_model or self.recipe.model,
-            "other": file_hash(self.folder / "pairs.jsonl") if split == "measure" else None,
-        }
-        total = sum(len(d.turns) // 2 for d in stream(path, Dialogue))
-        done = self.announce(f"rejected replies for {name}", total)
+
+        def inputs() -> dict[str, Any]:
+            return {
+                "dialogues": file_hash(path),
+                "rejected": self.recipe.rejected,
+                "gates": self.recipe.gates,
+                "scenes": file_hash(self.folder / "scenes.jsonl"),
+                "prompt": prompt(self.recipe.rejected.way).identity,
+                "opposite": self.opposite,
+                "model": self.recipe.rejected_model or self.recipe.model,
+                "other": file_hash(self.folder / "pairs.jsonl") if split == "measure" else None,
+            }
 
         def work() -> Iterable[Path]:
+            total = sum(len(d.turns) // 2 for d in stream(path, Dialogue))
+            done = self.announce(f"rejected replies for {name}", total)
             how, said = self.recipe.rejected, stream(path, Dialogue)
             couple, gate = (self.persona, self.opposite), self._gate(split)
             counts = self._asked(
@@ -241,7 +274,8 @@ class Build:
             )
             yield from self._files(name, counts)
 
-        return self._counted(name, inputs, work)
+        needs = (_stem("dialogues", split), *(["pairs"] if split == "measure" else []))
+        return self._step(name, inputs, work, needs, partial(self._lost, name), ("reject", "gates"))
 
     def _gate(self, split: Split) -> PairGate:
         """What builds is held apart from what measures, here and in the shipped corpus."""
@@ -295,12 +329,9 @@ class Build:
 
     def _is_ready(self) -> bool:
         """Are profile and scenes there, and those of this recipe?"""
-        path = self.folder / "profile.yaml"
-        given, crawled = self._profile_sources(self.folder / "pages" if self.recipe.crawl else None)
-        own = bool(given and given.resolve() == path.resolve())
-        inputs = self._profile_inputs(given, crawled)
-        profiled = path.exists() if own else self.run.is_done("profile", _hashed(inputs))
-        return profiled and self.run.is_done("scenes", _hashed(self._scenes_inputs()))
+        steps = [step for step in (self._profiled(), self._scened()) if step]
+        profile = (self.folder / "profile.yaml").exists()
+        return profile and all(self.store.is_done(step) for step in steps)
 
     def _pairs_estimate(self, asker: Asker) -> Estimate:
         """Rejected replies: how many there will be, and each sees about half of its dialogue."""
@@ -313,35 +344,41 @@ class Build:
 
     # -- how steps are done ---------------------------------------------------------------------
 
-    def _step(self, name: str, inputs: dict[str, Any], work: Callable[[], Iterable[Path]]) -> None:
-        """Do a step unless it is done; a file of its that somebody edited is not written over.
-
-        A step that is begun again is taken out of the manifest first, so that what a kill leaves
-        behind is not taken for an edit.
-        """
-        hashed = _hashed(inputs)
-        if self.run.is_done(name, hashed):
-            return
-        self._refuse_if_edited(name)
-        self.run.forget(name)
-        self.run.step(name, hashed, work)
+    def _step(
+        self,
+        name: str,
+        inputs: Callable[[], dict[str, Any]],
+        work: Callable[[], Iterable[Path]],
+        needs: tuple[str, ...] = (),
+        lost: Callable[[], bool] = lambda: False,
+        code: tuple[str, ...] = (),
+    ) -> Step:
+        """A step; a file of its that somebody edited is not written over."""
+        return Step(
+            name,
+            work,
+            needs,
+            inputs,
+            code=tuple(f"{__package__}.{module}" for module in code),
+            prepare=partial(self._refuse_if_edited, name),
+            partial=lost,
+        )
 
     def _refuse_if_edited(self, step: str) -> None:
-        for name, digest in self.run.manifest["steps"].get(step, {}).get("files", {}).items():
+        done = self.store.record(step)
+        for name, digest in done.files.items() if done and not done.partial else ():
             path = self.folder / name
             if path.exists() and tree_hash(path) != digest:
                 raise InputError(f"{path} was edited since it was written", INSTEAD.get(step, ANEW))
 
-    def _counted(
-        self, name: str, inputs: dict[str, Any], work: Callable[[], Iterable[Path]]
-    ) -> dict[str, Any]:
-        """A step whose counts are kept; with lost questions it is not done."""
-        self._step(name, inputs, work)
-        path = self.folder / f"{name}.counts.json"
-        counts: dict[str, Any] = read_document(path).data
-        if counts["lost"]:
-            self.run.forget(name)
+    def counts(self, name: str) -> dict[str, Any]:
+        """What was made and lost in the step of dialogues or pairs that is called so."""
+        counts: dict[str, Any] = read_document(self.folder / f"{name}.counts.json").data
         return counts
+
+    def _lost(self, name: str) -> bool:
+        """With lost questions a step is asked again next time."""
+        return bool(self.counts(name)["lost"])
 
     def _files(self, name: str, counts: Record) -> Iterable[Path]:
         yield write_atomic(self.folder / f"{name}.counts.json", counts.model_dump_json() + "\n")
@@ -359,27 +396,29 @@ class Build:
 
 def build_all(build: Build, agree: Callable[[Estimate], bool] = lambda e: True) -> Built | None:
     """Every step of a recipe; None where the estimate was not agreed to."""
-    with build.run.locked():
-        crawled = build.crawl()
-        if not agree(build.estimate()):
-            return None
-        profile = build.profile()
-        known = build.scenes()
-        counts = {}
-        for split in build.splits:
-            counts[split] = build.dialogues(split), build.pairs(split)
-        with closing(Ledger(build.folder / "ledger.sqlite")) as ledger:
-            totals = ledger.totals()
+    if build.recipe.crawl:
+        build.do("crawl")
+    if not agree(build.estimate()):
+        return None
+    build.do()
+    folder = build.folder
+    with closing(Ledger(folder / "ledger.sqlite")) as ledger:
+        totals = ledger.totals()
+    counts = {
+        name: build.counts(name)
+        for split in build.splits
+        for name in (_stem("dialogues", split), _stem("pairs", split))
+    }
     return Built(
-        folder=str(build.folder),
-        pages=crawled,
-        features=len(profile.features),
-        scenes=len(known),
-        dialogues=counts["build"][0],
-        pairs=counts["build"][1],
-        measure_dialogues=counts["measure"][0] if "measure" in counts else None,
-        measure_pairs=counts["measure"][1] if "measure" in counts else None,
-        lost=sum(c["lost"] for both in counts.values() for c in both),
+        folder=str(folder),
+        pages=sum(1 for _ in pages(folder / "pages")) if build.recipe.crawl else None,
+        features=len(profiles.load(folder / "profile.yaml", build.persona.name).features),
+        scenes=len(read_records(folder / "scenes.jsonl", Scene)),
+        dialogues=counts["dialogues"],
+        pairs=counts["pairs"],
+        measure_dialogues=counts.get("dialogues.measure"),
+        measure_pairs=counts.get("pairs.measure"),
+        lost=sum(c["lost"] for c in counts.values()),
         totals=totals,
     )
 
@@ -391,11 +430,6 @@ def _crawled(settings: Crawl, out: Path, progress: Callable[[int], None]) -> Pat
             f"no page could be taken into {out}", f"see why in {out / 'failures.jsonl'}"
         )
     return out / PAGES
-
-
-def _hashed(inputs: dict[str, Any]) -> dict[str, str]:
-    """What a step depends on, as hashes; on this version too."""
-    return {k: content_hash(v) for k, v in (inputs | {"code": __version__}).items()}
 
 
 def _stem(step: str, split: Split) -> str:

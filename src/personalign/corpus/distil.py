@@ -13,16 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from personalign import __version__
 from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
 from personalign.corpus.pairs import reply_pair
 from personalign.corpus.scenes import Split, load, select
 from personalign.files import read_records, write_atomic
-from personalign.models.local import Sampling
 from personalign.models.respondent import Prompted, Respondent, seed_of
+from personalign.models.sampling import Sampling
 from personalign.personas import Persona
 from personalign.records import PreferencePair, Record, Scene, to_jsonl
-from personalign.runs import Run
+from personalign.runs import Step, Store, do_all
 
 __all__ = ["FILES", "SAMPLING", "Draft", "distil", "distil_corpus"]
 
@@ -93,16 +92,15 @@ def distil_corpus(
     Returns:
         Split → how many pairs were `kept`, and how many dropped for which reason.
     """
-    run = Run(folder)
-    with run.locked():
-        return {
-            split: _distil_split(run, base, persona, scenes, split, limit, seed, announce)
-            for split, limit in zip(FILES, limits, strict=True)
-        }
+    store = Store(folder)
+    return {
+        split: _distil_split(store, base, persona, scenes, split, limit, seed, announce)
+        for split, limit in zip(FILES, limits, strict=True)
+    }
 
 
 def _distil_split(
-    run: Run,
+    store: Store,
     base: Respondent,
     persona: Persona,
     scenes: Sequence[Scene],
@@ -112,7 +110,7 @@ def _distil_split(
     announce: Announce,
 ) -> Counter[str]:
     chosen = select(scenes, split, limit)
-    file, dropped = run.path / FILES[split], run.path / f"dropped.{split}.jsonl"
+    file, dropped = store.path / FILES[split], store.path / f"dropped.{split}.jsonl"
 
     def work() -> list[Path]:
         tick = announce(f"{split} pairs", len(chosen))
@@ -129,9 +127,8 @@ def _distil_split(
         "held_back": _held_back(scenes, split),
         "sampling": SAMPLING,
         "seed": seed,
-        "code": __version__,
     }
-    run.step(f"distil:{split}", inputs, work)
+    do_all([Step(f"distil:{split}", work, inputs=lambda: inputs, code=(__name__,))], store)
     lost = read_records(dropped, Draft)
     return Counter([d.reason for d in lost] + ["kept"] * (len(chosen) - len(lost)))
 

@@ -17,8 +17,8 @@ from transformers import DynamicCache
 from personalign.evals.run import Asked
 from personalign.models.cache import make_room
 from personalign.models.engine import BATCH, TOKENS
-from personalign.models.local import LocalModel, Sampling
-from personalign.models.sampling import SeededGumbel, processors
+from personalign.models.local import LocalModel
+from personalign.models.sampling import Sampling, SeededGumbel, processors
 
 __all__ = ["seconds_by_task", "spoken"]
 

@@ -23,7 +23,8 @@ from personalign.errors import ModelError
 from personalign.judges.local import Bench
 from personalign.judges.verdict import Exchange, Outcome, Verdict
 from personalign.models import embedded
-from personalign.models.local import LocalModel, Sampling, best_device, best_dtype
+from personalign.models.local import LocalModel, best_device, best_dtype
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 
 __all__ = ["SafeguardJudge", "open_safeguard", "parse_safeguard"]

@@ -9,8 +9,9 @@ import pandas as pd
 
 from personalign.judges.form import FORMS
 from personalign.measures.speech import DRAWN, Opening, Speech, shipped
-from personalign.models.local import Generation, Sampling
+from personalign.models.local import Generation
 from personalign.models.respondent import Respondent
+from personalign.models.sampling import Sampling
 from personalign.psychometrics.criterion import Spoken
 
 __all__ = ["Holds"]

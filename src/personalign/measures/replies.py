@@ -7,8 +7,8 @@ from functools import cached_property
 
 from personalign.corpus import scenes
 from personalign.measures.measure import Measure
-from personalign.models.local import Sampling
 from personalign.models.respondent import Progress, Respondent, seed_of, silent
+from personalign.models.sampling import Sampling
 from personalign.records import Arm, Scene, Transcript
 
 __all__ = ["Replies"]

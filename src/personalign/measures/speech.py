@@ -19,8 +19,9 @@ from personalign.evals.strata import stratified
 from personalign.judges.coherence import repetition
 from personalign.judges.embedding import Encoder
 from personalign.measures.measure import Measure, Scored
-from personalign.models.local import Generation, Sampling
+from personalign.models.local import Generation
 from personalign.models.respondent import Candidates, Progress, Respondent, seed_of, silent
+from personalign.models.sampling import Sampling
 from personalign.personas import DICHOTOMIES, TYPES
 from personalign.psychometrics.criterion import Spoken
 from personalign.psychometrics.holds import SMALLEST

@@ -17,13 +17,9 @@ from typing import Any
 
 from personalign.errors import InputError, unknown
 from personalign.models.batcher import Batcher
-from personalign.models.local import (
-    LocalModel,
-    Sampling,
-    best_device,
-    best_dtype,
-)
+from personalign.models.local import LocalModel, best_device, best_dtype
 from personalign.models.provenance import adapter_hash
+from personalign.models.sampling import Sampling
 from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree
 

@@ -22,6 +22,7 @@ from personalign.models.folding import fold
 from personalign.models.loading import loaded
 from personalign.models.mixing import mixed
 from personalign.models.provenance import adapter_hash, check_base
+from personalign.models.sampling import Sampling, SeededGumbel, processors
 from personalign.models.servable import check_servable
 from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree, score_trees
@@ -31,7 +32,6 @@ __all__ = [
     "Adapter",
     "Generation",
     "LocalModel",
-    "Sampling",
     "best_device",
     "best_dtype",
 ]
@@ -50,20 +50,6 @@ def best_dtype(device: str) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if has else torch.float32
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How replies are drawn. Temperature 0 is greedy; `top_p` in (0, 1]; counts in tokens.
-
-    `top_k` 0 keeps all tokens; a reply ends before the first of the texts in `stop`.
-    """
-
-    max_new_tokens: int = 64
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +244,6 @@ class LocalModel:
     ) -> list[Generation]:
         """Replies to prompts given as tokens, all in one batch; see `generate`."""
         from personalign.models.decoding import decode
-        from personalign.models.sampling import SeededGumbel, processors
 
         pad = self._pad
         width = max(map(len, prompts))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from personalign.models import embedded
 from personalign.models.engine import adopt
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
 from personalign.models.respondent import Respondent, respondent, seed_of
+from personalign.models.sampling import Sampling
 from personalign.records import Message
 
 __all__ = ["Model"]

@@ -17,7 +17,8 @@ from torch import Tensor
 from personalign.errors import InputError
 from personalign.models.chat import with_system
 from personalign.models.engine import Draw, Engine, Rate, adopt
-from personalign.models.local import Generation, LocalModel, Sampling
+from personalign.models.local import Generation, LocalModel
+from personalign.models.sampling import Sampling
 from personalign.models.trees import Tree
 from personalign.records import Message
 from personalign.runs import content_hash

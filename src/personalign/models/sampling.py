@@ -8,19 +8,31 @@ processed scores is sampling, and one seed per row makes a draw independent of i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper
 from transformers.generation import TopKLogitsWarper, TopPLogitsWarper
 
-if TYPE_CHECKING:
-    from personalign.models.local import Sampling
-
-__all__ = ["Nucleus", "SeededGumbel", "processors"]
+__all__ = ["Nucleus", "Sampling", "SeededGumbel", "processors"]
 
 LIKELIEST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How replies are drawn. Temperature 0 is greedy; `top_p` in (0, 1]; counts in tokens.
+
+    `top_k` 0 keeps all tokens; a reply ends before the first of the texts in `stop`.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
 
 
 class Nucleus(LogitsProcessor):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from personalign.errors import InputError
-from personalign.models.local import Sampling
+from personalign.models.sampling import Sampling
 from personalign.psychometrics.drawn import Question
 from personalign.psychometrics.inventory import InterviewInventory, OpenQuestion
 from personalign.psychometrics.parse import declines

@@ -20,7 +20,7 @@ from inspect_ai.scorer import Scorer, Target, mean, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from personalign.errors import ModelError
-from personalign.models.local import Sampling
+from personalign.models.sampling import Sampling
 from personalign.models.thoughts import without_thoughts
 from personalign.personas import load
 from personalign.psychometrics import letters, likert

@@ -17,8 +17,7 @@ __all__ = ["citation"]
 
 def citation(found: Findings) -> str:
     """The run as a data set, made with this software on its base model, in CFF 1.2.0."""
-    steps = found.manifest.get("steps") or {}
-    finished = sorted(str(s["finished"]) for s in steps.values() if s.get("finished"))
+    finished = sorted(done.finished for done in found.steps)
     software = {
         "type": "software",
         "title": "personalign",

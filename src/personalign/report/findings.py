@@ -21,6 +21,7 @@ from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
 from personalign.records import Condition, ScoreRow, Transcript
 from personalign.report.judges import calibrations
+from personalign.runs import Done, Store
 
 __all__ = ["Findings", "Missing", "read"]
 
@@ -51,6 +52,7 @@ class Findings:
 
     path: Path
     manifest: dict[str, Any]
+    steps: tuple[Done, ...]
     verifications: tuple[Verification, ...]
     analysis: dict[str, Any]
     scores: pd.DataFrame
@@ -131,8 +133,8 @@ class Findings:
         return found is None or not found.confirmed
 
     def step(self, prefix: str) -> bool:
-        """Does the manifest have a finished step whose name starts so?"""
-        return any(name.startswith(prefix) for name in _dict(self.manifest.get("steps")))
+        """Is there a finished step whose name starts so?"""
+        return any(done.name.startswith(prefix) for done in self.steps)
 
 
 def read(path: Path) -> Findings:
@@ -159,6 +161,7 @@ def read(path: Path) -> Findings:
     found = Findings(
         path=path,
         manifest=manifest,
+        steps=part("steps", lambda: _steps(path, manifest), ()),
         verifications=part("verification.json", lambda: _verifications(path), ()),
         analysis=part("analysis.json", lambda: _analysis(path), {}),
         scores=part("scores.parquet", lambda: _scores(path), pd.DataFrame(columns=list(COLUMNS))),
@@ -170,6 +173,14 @@ def read(path: Path) -> Findings:
     )
     missing += _gaps(found, {m.what for m in missing})
     return replace(found, missing=tuple(missing))
+
+
+def _steps(path: Path, manifest: dict[str, Any]) -> tuple[Done, ...]:
+    """Records of what is done; in folders of before December 2026 they stand in the manifest."""
+    old = _dict(manifest.get("steps")).items()
+    kept = ("files", "seconds", "finished")
+    told = [{"name": n, "key": s["inputs"]} | {k: s[k] for k in kept} for n, s in old]
+    return (*map(Done.model_validate, told), *Store(path).records())
 
 
 def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:

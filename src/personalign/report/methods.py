@@ -82,19 +82,19 @@ def _statistics(found: Findings) -> Iterator[tuple[str, str]]:
 
 
 def _steps(found: Findings) -> Iterator[dict[str, Any]]:
-    for name, step in _dict(found.manifest.get("steps")).items():
+    for done in found.steps:
         yield {
-            "step": str(name),
-            "seconds": step.get("seconds"),
-            "finished": str(step.get("finished") or "–"),
-            "inputs": str(step.get("inputs") or "–"),
+            "step": done.name,
+            "seconds": done.seconds,
+            "finished": done.finished,
+            "inputs": done.key,
         }
 
 
 def _files(found: Findings) -> Iterator[dict[str, Any]]:
-    for step in _dict(found.manifest.get("steps")).values():
-        for file, digest in _dict(step.get("files")).items():
-            yield {"file": str(file), "sha256": str(digest)}
+    for done in found.steps:
+        for file, digest in done.files.items():
+            yield {"file": file, "sha256": digest}
 
 
 def _dict(value: Any) -> dict[str, Any]:

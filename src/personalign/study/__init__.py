@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from personalign.study.config import StudyConfig, read_config
 
 if TYPE_CHECKING:
-    from personalign.study.steps import Study
+    from personalign.study.study import Study
 
 __all__ = ["Study", "StudyConfig", "read_config"]
 
@@ -19,6 +19,6 @@ __all__ = ["Study", "StudyConfig", "read_config"]
 def __getattr__(name: str) -> Any:
     if name != "Study":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from personalign.study.steps import Study
+    from personalign.study.study import Study
 
     return Study

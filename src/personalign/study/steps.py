@@ -1,400 +1,311 @@
-"""The composition root: one study file, every step in order, each resumable."""
+"""A study as a list of steps: what there is to do, in order, and what each depends on.
+
+Nothing is loaded and nobody is asked while the list is made; the steps do that, when they are
+due.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
-
-from personalign import __version__, analysis, personas, report
-from personalign.corpus import pairs, scenes
-from personalign.corpus.formats import read_pairs
-from personalign.errors import CorpusError, InputError
+from personalign import report
+from personalign.errors import InputError
 from personalign.files import write_atomic
-from personalign.measures import Material, Measure, Scored, made
-from personalign.models import embedded
-from personalign.models.chat import Chat, open_chat
-from personalign.models.engine import Engine, adopt
-from personalign.models.local import LocalModel
+from personalign.measures import Measure
 from personalign.models.provenance import adapter_hash
-from personalign.models.respondent import LocalRespondent, Respondent
-from personalign.records import Arm, PreferencePair, Scene, ScoreRow, Transcript, to_jsonl
-from personalign.runs import Run, concurrently, content_hash, environment
-from personalign.study.conclusions import CONCLUSIONS, collect
-from personalign.study.config import PairFiles, StudyConfig, read_config
-from personalign.study.evaluations import contents, evaluate, planned_tasks
-from personalign.study.parts import wrapped
-from personalign.study.training import (
-    neutral_prompts,
-    persona_pairs,
-    persona_prompt,
-    references,
-    train_persona,
-    training_prompt,
-)
-from personalign.training import devices
+from personalign.records import BASE, Arm, PreferencePair, to_jsonl
+from personalign.runs import Resources, Step, Store, file_hash
+from personalign.study import conclusions, measuring, training
+from personalign.study.content import Content
+from personalign.study.evaluations import contents, evaluate
+from personalign.study.respondents import Respondents
+from personalign.training import neutral
 from personalign.training.adapters import check, copy
-from personalign.training.card import trained_under
+from personalign.training.persona import training_prompt
+from personalign.training.replies import read_prompts
 from personalign.training.selection import FRONTIER
 
-__all__ = ["Study"]
-
-REJECTED = "rejected"  # stands for the other reply of a generated pair
+__all__ = ["Until", "Work"]
 
 Announce = Callable[[str, int], Callable[[int], None]]
-"""Called with a step's name and size; what it returns is called with the amount done since."""
+Until = Literal["verify", "analyse", "report"]
+LAST: tuple[Until, ...] = ("verify", "analyse", "report")
+MODEL = Resources(cpus=2, memory_gib=4, gpus=1)
+TRAINING = ("personalign.training.persona", "personalign.study.training")
+VERDICTS = ("personalign.study.verdicts", "personalign.study.validity")
 
 
-def _silent(name: str, total: int) -> Callable[[int], None]:
-    return lambda done: None
+@dataclass(frozen=True)
+class Work:
+    """A study, what answers in it, and where its results go: what steps are made of."""
 
+    content: Content
+    who: Respondents
+    store: Store
+    announce: Announce
 
-class Study:
-    """A study in its run folder. `run()` does what is not done yet."""
-
-    def __init__(self, config: StudyConfig, folder: Path, announce: Announce = _silent) -> None:
-        self.config: StudyConfig = config
-        self.folder = Run(folder)
-        self.announce = announce
-        self.personas = config.catalogue()
-        self.scenes: list[Scene] = scenes.load(config.corpus)
-        self.failed = 0
-        """Samples of Inspect tasks that raised or were not judged: asked again next time."""
-        self._whole: dict[str, Engine] = {}
-
-    @classmethod
-    def read(cls, file: str | Path, out: str | Path | None = None) -> Study:
-        """A study from its file, in the folder `runs/NAME` or another.
-
-        Raises:
-            InputError: naming the file, the key, its place and the nearest valid one.
-        """
-        config = read_config(Path(file))
-        return cls(config, Path(out) if out else Path("runs") / config.name)
-
-    @property
-    def findings(self) -> report.Findings:
-        """What the run folder holds: scores, verdicts, estimates, contrasts, replies."""
-        return report.read(self.folder.path)
-
-    # What the steps need, made when first needed.
-
-    @cached_property
-    def base_identity(self) -> str:
-        """Name and content of the base's weights."""
-        return embedded.identity(self.config.base)
-
-    @cached_property
-    def chat(self) -> Chat:
-        """How the base is asked, without its weights; what cannot be asked is refused."""
-        chat = open_chat(self.config.base, self.config.thinking)
-        chat.check()
-        return chat
-
-    def respondent(self, arm: Arm) -> Respondent:
-        """Who answers for an arm."""
-        origin = LocalRespondent(adopt(self.base_model)) if self._is_whole(arm) else None
-        who = LocalRespondent(self._engine(arm), self._adapter(arm), origin)
-        return wrapped(who, arm, self)
-
-    def _engine(self, arm: Arm) -> Engine:
-        """The base's, or of what a full fine-tuning made of it."""
-        return self._whole_engine(arm.persona) if self._is_whole(arm) else adopt(self.base_model)
-
-    def _is_whole(self, arm: Arm) -> bool:
-        return self.config.training.method == "full" and arm.adapter is not None
-
-    @cached_property
-    def base_model(self) -> LocalModel:
-        """The base in memory."""
-        tick = self.announce("load base", 1)
-        local = LocalModel.load(self.config.base, self.config.dtype, thinking=self.config.thinking)
-        tick(1)
-        return local
-
-    def _whole_engine(self, persona: str) -> Engine:
-        """What a full fine-tuning made of the base; one is kept in memory at a time."""
-        if persona not in self._whole:
-            self._whole.clear()
-            path = self.folder.path / "adapters" / persona
-            local = LocalModel.load(str(path), self.config.dtype, thinking=self.config.thinking)
-            self._whole[persona] = Engine(local)
-        return self._whole[persona]
-
-    @cached_property
-    def measures(self) -> list[Measure]:
-        """What is asked of every arm, in the study's order."""
-        settings = self.config.measures
-        return made(Material(settings, self.scenes, self.pair_scenes, self.config.seed))
-
-    @cached_property
-    def inspect_tasks(self) -> list[Any]:
-        """The Inspect tasks that are named under `measures.evaluations`, with their data."""
-        return planned_tasks(self)
-
-    @property
-    def arms(self) -> list[Arm]:
-        """Base first, then every persona under every other condition."""
-        return self.config.arms()
-
-    @cached_property
-    def pair_scenes(self) -> dict[str, list[Scene]]:
-        """For personas that are trained from generated pairs: their pairs that measure."""
-        return {
-            name: pairs.as_scenes(
-                list(read_pairs(files.measure, self.skipping(files))), name, REJECTED
-            )
-            for name, files in self.config.pairs.items()
-            if files.measure
-        }
-
-    def skipping(self, files: PairFiles) -> Callable[[CorpusError], None] | None:
-        """What is done with a row that is no pair: told and left out, or None to stop there."""
-
-        def tell(error: CorpusError) -> None:
-            self.announce(f"left out {error}", 1)
-
-        return tell if files.skip_bad else None
-
-    def counterpart(self, name: str) -> str | None:
-        """Whose reply stands against the persona's own on scenes that measure."""
-        return REJECTED if name in self.config.pairs else self.personas[name].opposite
-
-    # Steps.
-
-    def run(self, about: str | None = None, until: str = "report") -> Path:
-        """Do every step that is not done, up to `until`; returns the run folder.
+    def steps(self, about: str | None = None, until: Until = "report") -> list[Step]:
+        """Every step, up to a last one.
 
         Args:
             about: Only measures that tell this (see `Measure.about`); all where None.
-            until: The last of verify, analyse, report that is done.
+
+        Raises:
+            InputError: where nothing asked tells that, or a task is unknown.
         """
-        measures = [m for m in self.measures if about in (None, m.about)]
-        with self.folder.locked():
-            evaluated = until != "verify" and bool(self.config.measures.evaluations)
-            if all(m.about == "quality" for m in measures) and not evaluated:
-                raise InputError(
-                    f"no measure of {about or 'persona or change'} in the study",
-                    "name some under `measures.tasks`",
-                )
-            self.begin()
-            if evaluated:
-                _ = self.inspect_tasks  # a wrong name is said before anything is trained
-            self.train_all()
-            self.measure(self.arms, measures)
-            if evaluated:
-                self.evaluate()
-            try:
-                collect(self)
-                for name, conclude in CONCLUSIONS.items():
-                    conclude(self)
-                    if name == until:
-                        break
-            finally:
-                if self.failed:
-                    self.folder.forget("evaluations")
-        return self.folder.path
+        measures = [m for m in self.content.measures if about in (None, m.about)]
+        evaluated = until != "verify" and bool(self.content.inspect_tasks)
+        if all(m.about == "quality" for m in measures) and not evaluated:
+            raise InputError(
+                f"no measure of {about or 'persona or change'} in the study",
+                "name some under `measures.tasks`",
+            )
+        asked = [self.measure(arm, m) for arm in self.content.arms for m in measures]
+        asked += [self.evaluations()] if evaluated else []
+        return [*self.training(), *asked, *self.concluding(asked, until)]
 
-    def begin(self) -> None:
-        """Write down what is to be done, and on what."""
-        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        write_atomic(self.folder.path / "study.yaml", text)
-        self.folder.save(
-            study=self.config.model_dump(mode="json"),
-            base_model=self.base_identity,
-            template=self.chat.probe.model_dump(mode="json"),
-            environment=environment(),
-            system_prompts={n: self.prompt(n) for n in self.personas},
-            counterparts={n: self.counterpart(n) for n in self.personas},
-        )
+    # Training.
 
-    def _inputs(self, **more: Any) -> dict[str, Any]:
-        return {
-            "code": __version__,
-            "base": self.base_identity,
-            "template": self.chat.digest,
-            "dtype": self.config.dtype,
-        } | more
-
-    def train_all(self) -> None:
+    def training(self) -> Iterator[Step]:
         """Every adapter that an arm asks; what several personas share is computed once."""
-        named = dict.fromkeys(arm.adapter for arm in self.arms if arm.adapter)
-        trained = [name for name in named if name not in self.config.adapters]
-        for name in (n for n in named if n in self.config.adapters):
-            self.take(name)
-        references(self, {name: made for name in trained if (made := self._waiting(name))})
-        for name in trained:
-            self.train(name)
+        named = dict.fromkeys(arm.adapter for arm in self.content.arms if arm.adapter)
+        taken = [name for name in named if name in self.content.config.adapters]
+        trained = [name for name in named if name not in taken]
+        yield from map(self.take, taken)
+        yield from map(self.pairs, trained)
+        if training.shares_reference(self.who, trained):
+            yield self.reference(trained)
+        yield from map(self.train, trained)
 
-    def take(self, name: str) -> None:
+    def take(self, name: str) -> Step:
         """The adapter of a persona that the study does not train."""
-        source, out = self.config.adapters[name], self.folder.path / "adapters" / name
-        check(source, self.base_identity, self.config.strength)
-        inputs = self._inputs(adapter=adapter_hash(source))
-        self.folder.step(f"train:{name}", inputs, lambda: copy(source, out))
-
-    def _waiting(self, name: str) -> list[PreferencePair]:
-        """A persona's pairs, where it is still to be trained on them."""
-        made = self._write_pairs(self.personas[name])
-        inputs = self._train_inputs(self.personas[name])
-        return [] if self.folder.is_done(f"train:{name}", inputs) else made
-
-    def _write_pairs(self, persona: personas.Persona) -> list[PreferencePair]:
-        made = persona_pairs(self, persona)
-        file = self.folder.path / "pairs" / f"{persona.name}.jsonl"
-        step = f"pairs:{persona.name}"
-        self.folder.step(step, {"pairs": made}, lambda: [write_atomic(file, to_jsonl(made))])
-        return made
-
-    def train(self, name: str) -> None:
-        """Pairs, reference and adapter of one persona."""
-        persona = self.personas[name]
-        made = self._write_pairs(persona)
-        devices.wait()
-        out, inputs = self.folder.path / "adapters" / name, self._train_inputs(persona)
-        self.folder.step(f"train:{name}", inputs, lambda: self._train(persona, made, out, inputs))
-
-    def _train_inputs(self, persona: personas.Persona) -> dict[str, Any]:
-        settings = self.config.training
-        return self._inputs(
-            settings=settings,
-            pairs=self.folder.outputs(f"pairs:{persona.name}"),
-            system=training_prompt(persona, settings),
-            neutral=neutral_prompts(self) if settings.kl else None,
+        config = self.content.config
+        source, out = config.adapters[name], self._adapter(name)
+        check(source, self.who.identity, config.strength)
+        return Step(
+            f"train:{name}",
+            lambda: copy(source, out),
+            inputs=lambda: self._inputs(adapter=adapter_hash(source)),
         )
 
-    def _train(
-        self,
-        persona: personas.Persona,
-        made: Sequence[PreferencePair],
-        out: Path,
-        inputs: dict[str, Any],
-    ) -> list[Path]:
+    def pairs(self, name: str) -> Step:
+        """What a persona is trained on, written down."""
+        file = self.store.path / "pairs" / f"{name}.jsonl"
+        return Step(
+            f"pairs:{name}",
+            lambda: [write_atomic(file, to_jsonl(self.content.pairs(name)))],
+            inputs=lambda: {"pairs": self.content.pairs(name)},
+        )
+
+    def reference(self, names: Sequence[str]) -> Step:
+        """What the base makes of all replies that train; it goes into the cache, not the run."""
+
+        def work() -> Iterable[Path]:
+            pairs = {name: self.content.pairs(name) for name in names}
+            training.compute_references(self.who, pairs, self.announce)
+            return []
+
+        return Step(
+            "reference",
+            work,
+            needs=tuple(f"pairs:{name}" for name in names),
+            inputs=lambda: self._inputs(
+                systems={n: self._trained_under(n) for n in names},
+            ),
+            code=("personalign.training.reference",),
+            resources=MODEL,
+            size=sum(len(self.content.pairs(name)) for name in names),
+            unit="pair",
+        )
+
+    def train(self, name: str) -> Step:
+        """The adapter of one persona."""
+        settings, made = self.content.config.training, self.content.pairs(name)
+        return Step(
+            f"train:{name}",
+            partial(self._train, name, made),
+            needs=(f"pairs:{name}",),
+            inputs=partial(self._train_inputs, name),
+            code=TRAINING,
+            resources=MODEL,
+            size=len(made) * settings.epochs,
+            unit="pair",
+        )
+
+    def _train_inputs(self, name: str) -> dict[str, Any]:
+        config = self.content.config
+        asked = read_prompts(config.neutral or neutral.PROMPTS) if config.training.kl else None
+        return self._inputs(
+            settings=config.training, system=self._trained_under(name), neutral=asked
+        )
+
+    def _train(self, name: str, made: Sequence[PreferencePair]) -> Iterable[Path]:
+        out, key = self._adapter(name), self.store.key(self.train(name))
         stamp = out / "inputs"
-        if not stamp.exists() or stamp.read_text() != content_hash(inputs):
+        if not stamp.exists() or stamp.read_text() != key:
             shutil.rmtree(out, ignore_errors=True)  # what is there is of other settings
-        write_atomic(stamp, content_hash(inputs))
-        train_persona(self, persona, made, out)
+        write_atomic(stamp, key)
+        training.train(self.who, name, made, out, self.announce)
         kept = [*sorted(out.glob("*.safetensors")), out / "history.json"]
         return kept + [f for n in ("adapter_config.json", FRONTIER) if (f := out / n).exists()]
 
-    def join(self, name: str) -> None:
-        """As one of several processes: train along with the main one, which writes the files."""
-        persona, out = self.personas[name], self.folder.path / "adapters" / name
-        made = persona_pairs(self, persona)  # what is refused here, the main process refuses too
-        devices.wait()  # until the main process has written the pairs
-        self.folder = Run(self.folder.path)
-        if not self.folder.is_done(f"train:{name}", self._train_inputs(persona)):
-            train_persona(self, persona, made, out)
+    def _trained_under(self, name: str) -> str | None:
+        return training_prompt(self.content.personas[name], self.content.config.training)
 
-    def measure(self, arms: Sequence[Arm], measures: Sequence[Measure]) -> None:
-        """Ask these arms these measures, at the same time where one engine answers for them."""
-        waiting = [(arm, m) for arm in arms for m in measures if not self._is_measured(arm, m)]
-        for together in self._together(list(dict.fromkeys(arm for arm, _ in waiting))):
-            who = {arm: self.respondent(arm) for arm in together}
-            concurrently(
-                [partial(self._measure, who[arm], arm, m) for arm, m in waiting if arm in who]
+    # Measuring.
+
+    def measure(self, arm: Arm, measure: Measure) -> Step:
+        """An arm's answers to a measure."""
+        config = self.content.config
+
+        def work() -> Iterable[Path]:
+            who, told = self.who.of(arm), self.announce(f"{measure.name} {arm.slug}", measure.size)
+            return measuring.ask(
+                who, arm, measure, self.store.path, config.name, self.who.identity, told
             )
 
-    def _together(self, arms: Sequence[Arm]) -> Iterator[Sequence[Arm]]:
-        """Arms that are in memory at the same time: all, but whole models one by one."""
-        yield from ([arm] for arm in arms if self._is_whole(arm))
-        yield [arm for arm in arms if not self._is_whole(arm)]
-
-    def _is_measured(self, arm: Arm, measure: Measure) -> bool:
-        return self.folder.is_done(self.step(arm, measure), self._subject(arm, measure))
-
-    def _subject(self, arm: Arm, measure: Measure) -> dict[str, Any]:
-        return self.arm_inputs(arm, measure.subject(arm))
-
-    def _measure(self, who: Respondent, arm: Arm, measure: Measure) -> None:
-        inputs = self._subject(arm, measure)
-        work = partial(self._asked, who, arm, measure)
-        self.folder.step(self.step(arm, measure), inputs, work)
-
-    def step(self, arm: Arm, measure: Measure) -> str:
-        """The name of a step that measures."""
-        return f"measure:{arm.slug}:{measure.name}"
-
-    def arm_inputs(self, arm: Arm, subject: Any) -> dict[str, Any]:
-        """What an arm's answers to a subject depend on."""
-        return self._inputs(
-            arm=arm.slug,
-            subject=subject,
-            system=self.system(arm),
-            adapter=self.answers(arm.adapter) if arm.adapter else None,
-            seed=self.config.seed,
+        return Step(
+            f"measure:{arm.slug}:{measure.name}",
+            work,
+            needs=(f"train:{arm.adapter}",) if arm.adapter else (),
+            inputs=lambda: self._inputs(
+                arm=arm.slug,
+                subject=measure.subject(arm),
+                system=self.who.system(arm),
+                strength=config.strength if arm.adapter else None,
+                seed=config.seed,
+            ),
+            code=(type(measure).__module__, "personalign.study.measuring"),
+            resources=MODEL,
+            size=measure.size,
+            unit="sample",
+            together=f"whole {arm.persona}" if self.who.is_whole(arm) else "base",
+            prepare=lambda: self.who.of(arm),
         )
 
-    def answers(self, adapter: str) -> dict[str, Any]:
-        """What an adapter's answers depend on."""
-        return {**self.folder.outputs(f"train:{adapter}"), "strength": self.config.strength}
-
-    def system(self, arm: Arm) -> str | None:
-        """The system prompt an arm is asked under, if any."""
-        return self.prompt(arm.persona) if "prompted" in arm.condition.parts else None
-
-    def prompt(self, name: str) -> str:
-        """A persona's system prompt: the one it was trained under, where there was one."""
-        own = persona_prompt(self.personas[name], self.config.training)
-        given = self.config.adapters.get(name)
-        return own if given is None else trained_under(given) or own
-
-    def _adapter(self, arm: Arm) -> str | None:
-        """Load an arm's adapter where it has one; returns its name."""
-        if self._is_whole(arm):
-            return None
-        if arm.adapter and arm.adapter not in self.base_model.adapters:
-            folder = self.folder.path / "adapters" / arm.adapter
-            adopt(self.base_model).load(arm.adapter, folder, self.config.strength)
-        return arm.adapter
-
-    def _asked(self, who: Respondent, arm: Arm, measure: Measure) -> list[Path]:
-        """Put a measure to an arm; the files of its scores and of what was said."""
-        tick = self.announce(f"{measure.name} {arm.slug}", measure.size)
-        found = list(measure.ask(who, arm, tick))
-        said = [entry for entry in found if isinstance(entry, Transcript)]
-        rows = [self._row(arm, measure, entry) for entry in found if isinstance(entry, tuple)]
-        files, name = [], f"{arm.slug}.{measure.name}"
-        if rows:
-            path = self.folder.path / "scores" / f"{name}.parquet"
-            files.append(analysis.write(analysis.to_frame(rows), path))
-        if said:
-            path = self.folder.path / "replies" / f"{name}.jsonl"
-            files.append(write_atomic(path, to_jsonl(said)))
-        return files
-
-    def _row(self, arm: Arm, measure: Measure, scored: Scored) -> ScoreRow:
-        sample, cluster, metric, value, state = scored
-        return ScoreRow(
-            run=self.config.name,
-            base_model=self.base_identity,
-            persona=arm.persona,
-            condition=arm.condition,
-            seed=arm.seed,
-            task=measure.task,
-            sample=sample,
-            cluster=cluster,
-            metric=metric,
-            value=value,
-            state=state,
-        )
-
-    def evaluate(self) -> None:
+    def evaluations(self) -> Step:
         """The Inspect tasks, for all arms."""
-        measures = self.config.measures
-        trained = {a.slug: self.answers(a.adapter) for a in self.arms if a.adapter}
-        inputs = self._inputs(
-            tasks=measures.evaluations,
-            content=contents(self),
-            grader=measures.grader,
-            limit=measures.evaluation_limit,
-            arms={arm.slug: self.system(arm) for arm in self.arms},
-            adapters=trained,
-            seed=self.config.seed,
+        config, arms, tasks = self.content.config, self.content.arms, self.content.inspect_tasks
+        failed = [0]
+
+        def work() -> Iterable[Path]:
+            files, failed[0] = evaluate(self.who, arms, tasks, self.store.path, self.announce)
+            return files
+
+        return Step(
+            "evaluations",
+            work,
+            needs=tuple(dict.fromkeys(f"train:{a.adapter}" for a in arms if a.adapter)),
+            inputs=lambda: self._inputs(
+                tasks=config.measures.evaluations,
+                content=contents(tasks),
+                grader=config.measures.grader,
+                limit=config.measures.evaluation_limit,
+                arms={arm.slug: self.who.system(arm) for arm in arms},
+                strength=config.strength,
+                seed=config.seed,
+            ),
+            code=("personalign.evals.run", "personalign.evals.registry"),
+            resources=MODEL,
+            size=len(arms) * sum(len(task.dataset) for task in tasks),
+            unit="sample",
+            partial=lambda: failed[0] > 0,
         )
-        self.folder.step("evaluations", inputs, lambda: evaluate(self))
+
+    # Conclusions.
+
+    def concluding(self, asked: Sequence[Step], until: Until) -> list[Step]:
+        """What follows once everything was measured, up to a last step."""
+        steps = [self.collect(asked), self.verify(), self.analyse(), self.report()]
+        return steps[: LAST.index(until) + 2]
+
+    def collect(self, asked: Sequence[Step]) -> Step:
+        """The scores of all the study's steps that are done, in one long table."""
+        folder = self.store.path
+
+        def work() -> Iterable[Path]:
+            return [conclusions.collect(folder, self._measured(".parquet"))]
+
+        return Step(
+            "collect",
+            work,
+            needs=tuple(step.name for step in asked),
+            inputs=lambda: {"files": self._measured(".parquet")},
+            code=("personalign.analysis.table",),
+        )
+
+    def verify(self) -> Step:
+        """A verdict for every persona under every condition."""
+        measures = self.content.measures
+        return Step(
+            "verify",
+            lambda: conclusions.verify(self.store.path, self.content),
+            needs=("collect",),
+            inputs=lambda: {
+                "personas": self.content.personas,
+                "keys": {m.name: m.subject(BASE) for m in measures if m.key is not None},
+                "seed": self.content.config.seed,
+                "strength": self.content.config.strength,
+            },
+            code=(*VERDICTS, *dict.fromkeys(type(m).__module__ for m in measures)),
+        )
+
+    def analyse(self) -> Step:
+        """Estimates and paired contrasts of the outcome measures."""
+        settings = self.content.config.measures
+        return Step(
+            "analyse",
+            lambda: [conclusions.analyse(self.store.path, self.content)],
+            needs=("collect",),
+            inputs=lambda: {
+                "replies": self._measured(".jsonl"),
+                "personas": self.content.personas,
+                "margins": settings.equivalence,
+                "primary": settings.primary,
+                "calibrations": self._calibrations(),
+                "seed": self.content.config.seed,
+            },
+            code=("personalign.analysis", "personalign.study.context", VERDICTS[0]),
+        )
+
+    def report(self) -> Step:
+        """The page that people look at."""
+        return Step(
+            "report",
+            lambda: [report.build(self.store.path)],
+            needs=("verify", "analyse"),
+            inputs=lambda: {
+                "calibrations": self._calibrations(),
+                "replies": self._measured(".jsonl"),
+            },
+            code=("personalign.report",),
+        )
+
+    # What steps depend on.
+
+    def _inputs(self, **more: Any) -> dict[str, Any]:
+        return {
+            "base": self.who.identity,
+            "template": self.who.chat.digest,
+            "dtype": self.content.config.dtype,
+        } | more
+
+    def _adapter(self, name: str) -> Path:
+        return self.store.path / "adapters" / name
+
+    def _calibrations(self) -> dict[str, str]:
+        files = self.store.path.glob("calibrations/*.json")
+        return {file.name: file_hash(file) for file in files}
+
+    def _measured(self, ending: str) -> dict[str, str]:
+        """Files of the study's measures that are done, asked this time or before."""
+        arms, measures = self.content.arms, self.content.measures
+        names = [f"measure:{arm.slug}:{m.name}" for arm in arms for m in measures]
+        done = [d for n in (*names, "evaluations") if (d := self.store.record(n))]
+        files = {file: digest for d in done for file, digest in d.files.items()}
+        return {file: digest for file, digest in files.items() if file.endswith(ending)}

@@ -7,19 +7,15 @@ differences between these personas and conditions, and of nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from personalign.measures import Answered
+from personalign.measures import Answered, Measure
 from personalign.psychometrics import agreement, reliability
 from personalign.psychometrics.validity import ArmFigure, Validity
 from personalign.records import BASE, Arm
 from personalign.study.verdicts import positions, rows_of
-
-if TYPE_CHECKING:
-    from personalign.study.steps import Study
 
 __all__ = ["validity"]
 
@@ -27,12 +23,16 @@ Positions = Mapping[Arm, Mapping[str, pd.DataFrame]]
 """Arm → measure → unit × scale."""
 
 
-def validity(study: Study, scores: pd.DataFrame) -> Validity:
+def validity(
+    arms: Sequence[Arm], measures: Sequence[Measure], scores: pd.DataFrame, seed: int
+) -> Validity:
     """What the scores of a study say about its measures."""
-    found = {arm: positions(study, scores, arm) for arm in study.arms}
+    voices = [m for m in measures if m.voice]
+    found = {arm: positions(voices, scores, arm) for arm in arms}
+    within = _within_arms(arms, measures, scores, seed)
     return Validity(
         agreement=agreement.multitrait_multimethod(_means(found)),
-        reliability=(*_over_arms(study, found), *_within_arms(study, scores)),
+        reliability=(*_over_arms(measures, found, seed), *within),
     )
 
 
@@ -47,9 +47,9 @@ def _means(found: Positions) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(agreement.COLUMNS))
 
 
-def _over_arms(study: Study, found: Positions) -> Iterator[ArmFigure]:
+def _over_arms(measures: Sequence[Measure], found: Positions, seed: int) -> Iterator[ArmFigure]:
     """Internal consistency of every scale, over arms by items or situations."""
-    keys = {m.name: m.key for m in study.measures}
+    keys = {m.name: m.key for m in measures}
     for measure, base in found[BASE].items():
         keyed = keys[measure]
         for scale in base:
@@ -58,17 +58,18 @@ def _over_arms(study: Study, found: Positions) -> Iterator[ArmFigure]:
             if keyed is not None:  # every second item makes a half that is keyed as the scale is
                 table = table[[i for i in keyed.sort_values("sign").index if i in table]]
             for coefficient in (reliability.alpha, reliability.omega, reliability.split_half):
-                figure = coefficient(table, "arm", study.config.seed, scale=str(scale))
+                figure = coefficient(table, "arm", seed, scale=str(scale))
                 yield ArmFigure(measure=measure, **dict(figure))
 
 
-def _within_arms(study: Study, scores: pd.DataFrame) -> Iterator[ArmFigure]:
+def _within_arms(
+    arms: Sequence[Arm], measures: Sequence[Measure], scores: pd.DataFrame, seed: int
+) -> Iterator[ArmFigure]:
     """What wording, order and agreeing do to the answers of each arm, and what was lost."""
-    seed = study.config.seed
-    answered = [m for m in study.measures if isinstance(m, Answered)]
+    answered = [m for m in measures if isinstance(m, Answered)]
     for measure in (m for m in answered if m.voice):
         inventory = measure.inventory
-        for arm in study.arms:
+        for arm in arms:
             given = measure.answers(rows_of(scores, arm, measure))
             figures = reliability.rates(given, seed)
             if measure.varied:

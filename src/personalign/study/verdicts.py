@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from personalign.measures import Margins, Measure
+from personalign.personas import Persona
 from personalign.psychometrics import verify as verification
 from personalign.psychometrics.verify import Spoken
 from personalign.records import BASE, Arm
-
-if TYPE_CHECKING:
-    from personalign.study.steps import Study
 
 __all__ = ["margins", "positions", "reach", "rows_of", "shown", "verdicts"]
 
@@ -26,21 +23,33 @@ def verdicts(folder: Path) -> Sequence[verification.Verification]:
     return [verification.Verification.model_validate(v) for v in data["verifications"]]
 
 
-def reach(study: Study, scores: pd.DataFrame) -> Iterator[verification.Verification]:
-    """A verdict for each arm but the base, in the order of the arms."""
-    moving = {m.name for m in study.measures if m.voice and not m.text}
-    base = positions(study, scores, BASE, moving)
-    for arm in study.arms[1:]:
+def reach(
+    personas: Mapping[str, Persona],
+    arms: Sequence[Arm],
+    measures: Sequence[Measure],
+    counterparts: Mapping[str, str | None],
+    scores: pd.DataFrame,
+    seed: int,
+) -> Iterator[verification.Verification]:
+    """A verdict for each arm but the base, in the order of the arms.
+
+    Args:
+        counterparts: Persona → whose reply stands against its own.
+        scores: Of all arms and measures.
+    """
+    moving = [m for m in measures if m.voice and not m.text]
+    base = positions(moving, scores, BASE)
+    for arm in arms[1:]:
         yield verification.verify(
-            study.personas[arm.persona],
+            personas[arm.persona],
             arm.condition,
             base,
-            positions(study, scores, arm, moving),
-            margins(study, scores, arm),
-            study.config.seed,
-            {m.name for m in study.measures if m.centred},
-            *shown((m, rows_of(scores, BASE, m), rows_of(scores, arm, m)) for m in study.measures),
-            {m.name: m.smallest for m in study.measures},
+            positions(moving, scores, arm),
+            margins(measures, scores, arm, counterparts[arm.persona]),
+            seed,
+            {m.name for m in measures if m.centred},
+            *shown((m, rows_of(scores, BASE, m), rows_of(scores, arm, m)) for m in measures),
+            {m.name: m.smallest for m in measures},
         )
 
 
@@ -64,21 +73,21 @@ def shown(
 
 
 def positions(
-    study: Study, scores: pd.DataFrame, arm: Arm, only: Collection[str] | None = None
+    measures: Iterable[Measure], scores: pd.DataFrame, arm: Arm
 ) -> dict[str, pd.DataFrame]:
-    """Measure → unit × scale, of the measures that speak in the verdict, or of those named."""
-    asked = [m for m in study.measures if (m.voice if only is None else m.name in only)]
-    found = {m.name: m.positions(rows_of(scores, arm, m)) for m in asked}
+    """Measure → unit × scale, of those measures that know scales."""
+    found = {m.name: m.positions(rows_of(scores, arm, m)) for m in measures}
     return {name: units for name, units in found.items() if units is not None}
 
 
-def margins(study: Study, scores: pd.DataFrame, arm: Arm) -> Margins | None:
+def margins(
+    measures: Iterable[Measure], scores: pd.DataFrame, arm: Arm, other: str | None
+) -> Margins | None:
     """Own reply minus its counterpart's, by sample: under base and under the arm.
 
     None where no measure knows them.
     """
-    other = study.counterpart(arm.persona)
-    for measure in study.measures:
+    for measure in measures:
         base, after = (rows_of(scores, a, measure) for a in (BASE, arm))
         if other and (found := measure.margins(base, after, arm.persona, other)):
             return found

@@ -19,7 +19,8 @@ from pathlib import Path
 from torch import Tensor
 
 from personalign.judges.coherence import repetition
-from personalign.models.local import Generation, LocalModel, Sampling
+from personalign.models.local import Generation, LocalModel
+from personalign.models.sampling import Sampling
 from personalign.models.trees import Tree
 from personalign.records import Message, Record
 from personalign.training.config import Health, TrainingConfig

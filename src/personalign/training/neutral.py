@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from personalign.models.local import LocalModel, Sampling
+from personalign.models.local import LocalModel
+from personalign.models.sampling import Sampling
 from personalign.models.trees import Tree
 from personalign.records import Message
 from personalign.training.replies import base_replies

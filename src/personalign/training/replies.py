@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import model_validator
 
 from personalign.files import read_records, wrong
-from personalign.models.local import Generation, LocalModel, Sampling
+from personalign.models.local import Generation, LocalModel
+from personalign.models.sampling import Sampling
 from personalign.records import Message, Record
 from personalign.training.store import key, open_store
 
