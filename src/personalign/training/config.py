@@ -107,6 +107,8 @@ class TrainingConfig(Record):
     """Weight of the chosen reply's negative log-likelihood, in nats a token."""
     kl: float = Field(0.0, ge=0)
     """Weight of the divergence from the base on neutral prompts, in nats a token."""
+    neutral_tokens: int = Field(256, ge=1)
+    """Where `kl` is set: the base's replies to neutral prompts are cut after so many tokens."""
     epochs: int = Field(2, ge=1)
     """Passes over the pairs."""
     target_margin: float | None = Field(None, gt=0)

@@ -9,6 +9,7 @@ from personalign import __version__
 from personalign.models.chat import with_system
 from personalign.models.local import LocalModel
 from personalign.models.model import Model
+from personalign.models.sampling import Sampling
 from personalign.personas import Persona
 from personalign.records import Message, PreferencePair
 from personalign.runs import content_hash
@@ -104,7 +105,8 @@ def train_persona(
         data = trainer.examples(local, taught, system, tick, settings.objective)
         judging = _judging(local, held_out, system, settings)
     if settings.kl:
-        data = trainer.with_neutral(data, _neutral(local, neutral_prompts, len(data), announce))
+        held = _neutral(local, neutral_prompts, len(data), settings.neutral_tokens, announce)
+        data = trainer.with_neutral(data, held)
     prompts = [with_system(p.prompt, system) for p in held_out]
     tick = announce("replies of the base to be heard beside", 2 * settings.health.samples)
     heard = ear(local, prompts, settings.health, settings.seed, tick)
@@ -137,12 +139,13 @@ def _judging(
 
 
 def _neutral(
-    local: LocalModel, file: Path, count: int, announce: Announce
+    local: LocalModel, file: Path, count: int, longest: int, announce: Announce
 ) -> list[neutral.Neutral]:
     """The base's replies to as many neutral prompts as there are pairs to go with."""
     prompts: list[tuple[Message, ...]] = read_prompts(file)[:count]
     tick = announce("replies of the base to neutral prompts", len(prompts))
-    return neutral.neutral_replies(local, prompts, progress=tick)
+    greedy = Sampling(max_new_tokens=longest)
+    return neutral.neutral_replies(local, prompts, greedy, tick)
 
 
 def _steps(announce: Announce, name: str) -> Callable[[int, int], None]:
