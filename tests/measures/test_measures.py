@@ -13,7 +13,8 @@ import pytest
 from personalign.errors import InputError
 from personalign.measures import MEASURES, Measure, Measures, Scored, chosen
 from personalign.measures import __path__ as files
-from personalign.models.respondent import Candidates, Progress, Respondent, silent
+from personalign.models.respondent import Candidates, Respondent
+from personalign.progress import Progress, silent
 from personalign.records import Arm, Message
 from personalign.study import Study, StudyConfig
 from personalign.study.plan import plan_of

@@ -13,7 +13,8 @@ import pytest
 from torch import Tensor
 
 from personalign.models.local import Generation
-from personalign.models.respondent import Candidates, Progress, Respondent, silent
+from personalign.models.respondent import Candidates, Respondent
+from personalign.progress import Progress, silent
 from personalign.records import PARTS, Arm, Message
 from personalign.study import Study, StudyConfig, parts
 from personalign.study.plan import plan_of

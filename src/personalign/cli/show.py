@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+
+from personalign.progress import Announce, Progress
 
 __all__ = ["Json", "printable", "progress_bars", "show", "show_rows", "table"]
 
@@ -15,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+def progress_bars() -> Iterator[Announce]:
     """Bars with what is left, on a terminal; a line a step elsewhere."""
     import warnings
 
@@ -38,7 +40,7 @@ def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
     )
     with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bars:
 
-        def announce(name: str, total: int) -> Callable[[int], None]:
+        def announce(name: str, total: int) -> Progress:
             task = bars.add_task(name, total=total)
             if not console.is_terminal:
                 console.print(f"{name} ({total})", highlight=False)

@@ -14,7 +14,7 @@ from personalign.corpus.ask import Asker, Estimate, Question, ask_with, estimate
 from personalign.corpus.crawl import PAGES, Crawl, crawl, pages
 from personalign.corpus.dialogues import Dialogue, Job, generate, plan, question
 from personalign.corpus.gates import Contrast, HeldBack, PairGate
-from personalign.corpus.gathering import Announce, content, gathered, silent
+from personalign.corpus.gathering import content, gathered
 from personalign.corpus.ledger import Ledger, Totals
 from personalign.corpus.prompting import prompt
 from personalign.corpus.recipe import ModelChoice, Recipe
@@ -24,6 +24,7 @@ from personalign.errors import InputError, PersonalignError
 from personalign.files import read_document, read_records, stream, write_atomic
 from personalign.personas import Persona
 from personalign.personas import load as load_persona
+from personalign.progress import Announce, Progress, unannounced
 from personalign.records import PreferencePair, Record, Scene, to_jsonl
 from personalign.runs import Step, Store, do_all, file_hash, tree_hash
 
@@ -67,7 +68,7 @@ class Build:
         self,
         recipe: Recipe,
         folder: Path,
-        announce: Announce = silent,
+        announce: Announce = unannounced,
         model: Model | None = None,
         pages: Path | None = None,
     ) -> None:
@@ -423,7 +424,7 @@ def build_all(build: Build, agree: Callable[[Estimate], bool] = lambda e: True) 
     )
 
 
-def _crawled(settings: Crawl, out: Path, progress: Callable[[int], None]) -> Path:
+def _crawled(settings: Crawl, out: Path, progress: Progress) -> Path:
     result = crawl(settings, out, progress)
     if not result.pages:
         raise PersonalignError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 
 from personalign.errors import CorpusError, InputError
 from personalign.files import read_lines, write_atomic
+from personalign.progress import Progress, silent
 from personalign.records import Record
 
 __all__ = ["PAGES", "Crawl", "CrawlResult", "Failure", "Page", "crawl", "pages"]
@@ -91,9 +92,7 @@ class CrawlResult(Record):
     from_cache: int
 
 
-def crawl(
-    settings: Crawl, out: Path, progress: Callable[[int], None] = lambda done: None
-) -> CrawlResult:
+def crawl(settings: Crawl, out: Path, progress: Progress = silent) -> CrawlResult:
     """Crawl into a folder: `pages.jsonl`, `failures.jsonl` and an HTTP cache.
 
     The same settings go on where they were; others begin the files anew and keep the cache.
@@ -122,7 +121,7 @@ def crawl(
     )
 
 
-def _crawling(said: str, out: Path, progress: Callable[[int], None]) -> tuple[int, str, str]:
+def _crawling(said: str, out: Path, progress: Progress) -> tuple[int, str, str]:
     """Run the crawling process to its end; its exit code, output and errors."""
     command = [sys.executable, "-m", "personalign.corpus.spider", str(out)]
     pipe, seen, to_say = subprocess.PIPE, 0, said or None

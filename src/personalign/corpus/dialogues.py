@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from personalign.corpus.scenes import Split
 from personalign.errors import CorpusError
 from personalign.files import Lines
 from personalign.personas import Persona
+from personalign.progress import Progress, silent
 from personalign.records import Message, Record, Scene
 from personalign.runs import content_hash
 
@@ -188,7 +189,7 @@ async def generate(
     jobs: Iterator[Job],
     style: Style,
     folder: Path,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
     stem: str = "dialogues",
 ) -> Generated:
     """Write `dialogues.jsonl` and `dialogues.rejected.jsonl` for jobs, in their order.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from personalign.corpus.gates import Contrast, Gates, HeldBack, PairGate
@@ -20,13 +20,13 @@ from personalign.files import read_records, write_atomic
 from personalign.models.respondent import Prompted, Respondent, seed_of
 from personalign.models.sampling import Sampling
 from personalign.personas import Persona
+from personalign.progress import Announce, Progress, silent, unannounced
 from personalign.records import PreferencePair, Record, Scene, to_jsonl
 from personalign.runs import Step, Store, do_all
 
 __all__ = ["FILES", "SAMPLING", "Draft", "distil", "distil_corpus"]
 
 SAMPLING = Sampling(max_new_tokens=80, temperature=0.7, top_p=0.9)
-Announce = Callable[[str, int], Callable[[int], None]]
 
 FILES: dict[Split, str] = {"build": "pairs.jsonl", "measure": "pairs.measure.jsonl"}
 """Split → the file its pairs are written to."""
@@ -51,7 +51,7 @@ def distil(
     gate: PairGate | None = None,
     sampling: Sampling = SAMPLING,
     seed: int = 0,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Iterator[Draft]:
     """One draft a scene, in order; each reply is drawn with its own seed.
 
@@ -81,7 +81,7 @@ def distil_corpus(
     folder: Path,
     limits: tuple[int | None, int | None] = (None, None),
     seed: int = 0,
-    announce: Announce = lambda name, total: lambda done: None,
+    announce: Announce = unannounced,
 ) -> dict[str, Counter[str]]:
     """Pairs that build and pairs that measure, each in its own file; what is done is kept.
 

@@ -11,24 +11,18 @@ from personalign.corpus.ask import Asker, Limits, ask_with
 from personalign.corpus.recipe import ModelChoice, Scenes
 from personalign.errors import InputError
 from personalign.files import write_atomic
+from personalign.progress import Announce, unannounced
 from personalign.records import Scene, to_jsonl
 from personalign.runs import tree_hash
 
-__all__ = ["Announce", "content", "gathered", "scenes_of", "silent"]
+__all__ = ["content", "gathered", "scenes_of"]
 
 R = TypeVar("R")
 Asked = Callable[[Callable[[Asker], Awaitable[Any]]], Any]
-Announce = Callable[[str, int], Callable[[int], None]]
-"""Called with a step's name and size; what it returns is called with the amount done since."""
-
-
-def silent(name: str, total: int) -> Callable[[int], None]:
-    """No progress is told."""
-    return lambda done: None
 
 
 def scenes_of(
-    how: Scenes, out: Path, model: ModelChoice | None, announce: Announce = silent
+    how: Scenes, out: Path, model: ModelChoice | None, announce: Announce = unannounced
 ) -> list[Scene]:
     """Scenes alone, written to a file; what a model is asked stands in a ledger beside it."""
 

@@ -17,6 +17,7 @@ from personalign.corpus.prompting import fenced, one_line, prompt
 from personalign.errors import CorpusError, ModelError
 from personalign.files import read_document, write_atomic
 from personalign.personas import Persona
+from personalign.progress import Progress, silent
 from personalign.records import Record
 
 __all__ = [
@@ -109,7 +110,7 @@ async def extract(
     pages: Iterable[Page],
     seed: int = 0,
     dropped: Callable[[str, str], None] = lambda url, reason: None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Profile:
     """A profile from pages. What is no feature of the page is reported to `dropped` with a reason.
 

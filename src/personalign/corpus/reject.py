@@ -18,6 +18,7 @@ from personalign.corpus.parse import bare_reply, is_refusal
 from personalign.corpus.prompting import fenced, prompt
 from personalign.files import Lines
 from personalign.personas import Persona
+from personalign.progress import Progress, silent
 from personalign.records import Message, PreferencePair, Record
 
 __all__ = ["Paired", "Rejecting", "Reply", "Unpaired", "Way", "pair_up", "replies", "unfit"]
@@ -140,7 +141,7 @@ async def pair_up(
     persona: Persona,
     opposite: Persona | None,
     folder: Path,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
     gate: Callable[[PreferencePair], str | None] = lambda pair: None,
     stem: str = "pairs",
 ) -> Paired:

@@ -15,6 +15,7 @@ from personalign.corpus.copies import distinct
 from personalign.corpus.prompting import fenced, one_line, prompt
 from personalign.errors import CorpusError, ModelError, unknown
 from personalign.files import read_document, read_lines, read_records, rows
+from personalign.progress import Progress, silent
 from personalign.records import Message, Scene
 
 if TYPE_CHECKING:
@@ -189,9 +190,7 @@ def _known_areas() -> dict[str, list[str]]:
     return known
 
 
-async def tag(
-    asker: Asker, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None
-) -> list[str]:
+async def tag(asker: Asker, texts: Sequence[str], progress: Progress = silent) -> list[str]:
     """The area of each situation as a model sees it; `other` where it names none that is known.
 
     Raises:
@@ -226,7 +225,7 @@ async def write(
     topics: Sequence[str],
     each: int,
     seed: int = 0,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> list[str]:
     """Situations written by a model, `each` for a topic, in requests of ten.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from personalign.evals.logs import errors, rows, unjudged
 from personalign.evals.registry import TASKS
 from personalign.evals.strata import interleaved
 from personalign.models.engine import BATCH
+from personalign.progress import Progress, silent
 from personalign.records import ScoreRow
 from personalign.runs import content_hash
 
@@ -57,7 +58,7 @@ LOG_EVERY = 8  # samples; what a killed evaluation may lose of each task
 Asked = tuple[str, str, str]
 """A sample by its task, the name of the model that was asked, and its own."""
 
-_listener: list[Callable[[int], None]] = []
+_listener: list[Progress] = []
 
 
 @hooks(name="progress", description="Tells personalign how many samples are done.")
@@ -71,7 +72,7 @@ class _Progress(Hooks):
 
 
 @contextmanager
-def _heard(progress: Callable[[int], None]) -> Iterator[None]:
+def _heard(progress: Progress) -> Iterator[None]:
     _listener.append(progress)
     try:
         yield
@@ -138,7 +139,7 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     concurrency: int = 2 * BATCH,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> list[ScoreRow]:
     """Measure every arm by every task; the rows of `logged`, whose arguments these are."""
     return measured(logged(models, tasks, log_dir, limit, seed, concurrency, progress), run)
@@ -156,7 +157,7 @@ def logged(
     limit: int | None = None,
     seed: int = 0,
     concurrency: int = 2 * BATCH,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
     grader: str | Model | None = None,
 ) -> list[EvalLog]:
     """Ask every arm every task; what an earlier call left is finished, not repeated.

@@ -20,8 +20,9 @@ from pydantic import Field, ValidationError, model_validator
 from personalign.errors import CorpusError
 from personalign.evals.sources import hub_rows, own_name
 from personalign.files import Row, read_records, read_text, rows
-from personalign.models.respondent import Candidates, Progress, Respondent, silent
+from personalign.models.respondent import Candidates, Respondent
 from personalign.models.thoughts import without_thoughts
+from personalign.progress import Progress, silent
 from personalign.records import Message, Record, ScoreRow
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ from personalign.errors import InputError
 from personalign.files import read_document
 from personalign.judges.labelled import Labelled, labels
 from personalign.judges.verdict import Judge, Verdict
+from personalign.progress import Progress, silent
 
 __all__ = ["Calibration", "calibrate", "corrected", "measured", "read_calibration", "shown"]
 
@@ -100,7 +101,7 @@ async def calibrate(
     judge: Judge,
     data: str,
     rows: Sequence[Labelled],
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
     left_out: int = 0,
 ) -> Calibration:
     """Judge labelled rows, batch by batch, and compare."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ from personalign.judges.labelled import Labelled, labels
 from personalign.judges.local import Bench
 from personalign.judges.refusals import is_refusal
 from personalign.judges.verdict import Exchange, Outcome, Verdict
+from personalign.progress import Progress, silent
 
 __all__ = ["TrainedJudge", "load", "save", "train", "unseen"]
 
@@ -86,7 +87,7 @@ def _name(encoder: Encoder, weights: Floats, bias: float) -> str:
 def _features(
     encoder: Encoder,
     exchanges: Sequence[Exchange],
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Floats:
     """Embeddings of the replies, [n, F]."""
     parts = []
@@ -107,9 +108,7 @@ def _read_off(exchanges: Sequence[Exchange], harm: Floats) -> list[Verdict]:
     ]
 
 
-def train(
-    rows: Sequence[Labelled], data: str, progress: Callable[[int], None] = lambda done: None
-) -> TrainedJudge:
+def train(rows: Sequence[Labelled], data: str, progress: Progress = silent) -> TrainedJudge:
     """Train a judge on labelled replies, and measure it on prompts that it has not seen.
 
     Args:

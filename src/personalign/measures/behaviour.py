@@ -9,8 +9,9 @@ import pandas as pd
 
 from personalign.corpus import scenes
 from personalign.measures.measure import Margins, Measure, Scored
-from personalign.models.respondent import Progress, Respondent, silent
+from personalign.models.respondent import Respondent
 from personalign.personas import catalog
+from personalign.progress import Progress, silent
 from personalign.psychometrics.administer import behaviour
 from personalign.psychometrics.positions import behaviour_positions
 from personalign.records import Arm, Scene

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from personalign.measures.measure import Scored
 from personalign.measures.ratings import Ratings
-from personalign.models.respondent import Progress, Prompted, Respondent, silent
+from personalign.models.respondent import Prompted, Respondent
+from personalign.progress import Progress, silent
 from personalign.psychometrics.wording import FAKE_GOOD
 from personalign.records import Arm
 

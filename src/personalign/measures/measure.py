@@ -20,8 +20,9 @@ from personalign.corpus import scenes
 from personalign.errors import ModelError
 from personalign.judges.embedding import Encoder, packaged_encoder
 from personalign.measures.settings import Measures
-from personalign.models.respondent import Progress, Respondent, silent
+from personalign.models.respondent import Respondent
 from personalign.personas import catalog
+from personalign.progress import Progress, silent
 from personalign.psychometrics import speech
 from personalign.psychometrics.criterion import Spoken
 from personalign.psychometrics.inventory import Inventory

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from personalign.measures.measure import Answered, Scored
-from personalign.models.respondent import Progress, Respondent, silent
+from personalign.models.respondent import Respondent
+from personalign.progress import Progress, silent
 from personalign.psychometrics import likert
 from personalign.psychometrics.inventory import StatementInventory, statement_inventory
 from personalign.psychometrics.wording import FORMS, RATINGS

@@ -7,8 +7,9 @@ from functools import cached_property
 
 from personalign.corpus import scenes
 from personalign.measures.measure import Measure
-from personalign.models.respondent import Progress, Respondent, seed_of, silent
+from personalign.models.respondent import Respondent, seed_of
 from personalign.models.sampling import Sampling
+from personalign.progress import Progress, silent
 from personalign.records import Arm, Scene, Transcript
 
 __all__ = ["Replies"]

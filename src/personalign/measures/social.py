@@ -8,7 +8,8 @@ from functools import cached_property
 from personalign.evals import social
 from personalign.evals.strata import stratified
 from personalign.measures.measure import Measure, Scored
-from personalign.models.respondent import Progress, Respondent, silent
+from personalign.models.respondent import Respondent
+from personalign.progress import Progress, silent
 from personalign.records import Arm
 
 __all__ = ["Social"]

@@ -20,9 +20,10 @@ from personalign.judges.coherence import repetition
 from personalign.judges.embedding import Encoder
 from personalign.measures.measure import Measure, Scored
 from personalign.models.local import Generation
-from personalign.models.respondent import Candidates, Progress, Respondent, seed_of, silent
+from personalign.models.respondent import Candidates, Respondent, seed_of
 from personalign.models.sampling import Sampling
 from personalign.personas import DICHOTOMIES, TYPES
+from personalign.progress import Progress, silent
 from personalign.psychometrics.criterion import Spoken
 from personalign.psychometrics.holds import SMALLEST
 from personalign.records import Arm, Message, Record, State, Transcript

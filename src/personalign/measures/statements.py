@@ -8,7 +8,8 @@ from functools import cached_property
 import pandas as pd
 
 from personalign.measures.measure import Measure, Scored
-from personalign.models.respondent import Progress, Respondent, silent
+from personalign.models.respondent import Respondent
+from personalign.progress import Progress, silent
 from personalign.psychometrics.administer import ASK, statements
 from personalign.psychometrics.inventory import PairInventory, pair_inventory
 from personalign.psychometrics.positions import statement_positions

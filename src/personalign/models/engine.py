@@ -22,6 +22,7 @@ from personalign.models.provenance import adapter_hash
 from personalign.models.sampling import Sampling
 from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree
+from personalign.progress import Progress, silent
 
 __all__ = ["BATCH", "Draw", "Engine", "Load", "Rate", "adopt", "engine_for"]
 
@@ -45,7 +46,7 @@ class Rate:
 
     trees: tuple[Tree, ...]
     adapter: str | None
-    progress: Callable[[int], None] = lambda done: None
+    progress: Progress = silent
 
 
 @dataclass(frozen=True, slots=True)

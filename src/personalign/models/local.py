@@ -26,6 +26,7 @@ from personalign.models.sampling import Sampling, SeededGumbel, processors
 from personalign.models.servable import check_servable
 from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree, score_trees
+from personalign.progress import Progress, silent
 from personalign.records import Message
 
 __all__ = [
@@ -200,7 +201,7 @@ class LocalModel:
         self,
         trees: Sequence[Tree],
         adapter: str | None = None,
-        progress: Callable[[int], None] = lambda done: None,
+        progress: Progress = silent,
     ) -> list[list[Tensor]]:
         """Per-token log-probs in nats of every branch of every tree; see `score_trees`."""
         with self._alone, self.use(adapter):
@@ -213,7 +214,7 @@ class LocalModel:
         sampling: Sampling,
         seeds: Sequence[int],
         batch: int = 16,
-        progress: Callable[[int], None] = lambda done: None,
+        progress: Progress = silent,
     ) -> list[Generation]:
         """Free-text replies, batched over prompts with any mixture of adapters.
 

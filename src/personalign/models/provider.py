@@ -40,12 +40,7 @@ from personalign import personas
 from personalign.errors import InputError, ModelError, unknown
 from personalign.models.engine import BATCH, adopt, engine_for
 from personalign.models.local import LocalModel
-from personalign.models.respondent import (
-    Candidates,
-    Respondent,
-    respondent,
-    seed_of,
-)
+from personalign.models.respondent import Candidates, Respondent, respondent, seed_of
 from personalign.models.sampling import Sampling
 from personalign.models.thoughts import Thinking, as_thinking
 from personalign.records import BASE, Condition, Message

@@ -8,7 +8,7 @@ model with a system prompt, a guard or whatever else is a respondent around a re
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -20,27 +20,19 @@ from personalign.models.engine import Draw, Engine, Rate, adopt
 from personalign.models.local import Generation, LocalModel
 from personalign.models.sampling import Sampling
 from personalign.models.trees import Tree
+from personalign.progress import Progress, silent
 from personalign.records import Message
 from personalign.runs import content_hash
 
 __all__ = [
     "Candidates",
     "LocalRespondent",
-    "Progress",
     "Prompted",
     "Respondent",
     "gathered",
     "respondent",
     "seed_of",
-    "silent",
 ]
-
-Progress = Callable[[int], None]
-"""Called with the amount done since the last call."""
-
-
-def silent(done: int) -> None:
-    """Tells nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ Shape legend: L row length, N predicted completion tokens, U hidden states that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count, takewhile
 from typing import Any
@@ -25,6 +25,7 @@ from personalign.errors import ModelError
 from personalign.models import attention
 from personalign.models.attention import TreeLayout
 from personalign.models.head import through_head
+from personalign.progress import Progress, silent
 
 __all__ = [
     "PackedTrees",
@@ -183,7 +184,7 @@ def score_trees(
     model: Any,
     trees: Sequence[Tree],
     max_tokens: int = 2048,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> list[list[Tensor]]:
     """Per-token log-probs (nats, float32, on the CPU) of every branch of every tree.
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from personalign.models.respondent import Candidates, Progress, Respondent, silent
+from personalign.models.respondent import Candidates, Respondent
+from personalign.progress import Progress, silent
 from personalign.psychometrics.inventory import PairInventory
 from personalign.records import Message, Scene
 

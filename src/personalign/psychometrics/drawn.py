@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from personalign.models.respondent import Progress, Respondent, seed_of, silent
+from personalign.models.respondent import Respondent, seed_of
 from personalign.models.sampling import Sampling
+from personalign.progress import Progress, silent
 from personalign.psychometrics.answers import Answer
 from personalign.records import Message, State
 

@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from personalign.models.respondent import Progress, Respondent, silent
+from personalign.models.respondent import Respondent
+from personalign.progress import Progress, silent
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Question
 from personalign.psychometrics.inventory import PairInventory

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from personalign.errors import InputError
-from personalign.models.respondent import Progress, Respondent, silent
+from personalign.models.respondent import Respondent
+from personalign.progress import Progress, silent
 from personalign.psychometrics.answers import Answer
 from personalign.psychometrics.drawn import Question
 from personalign.psychometrics.inventory import StatementInventory

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from personalign.models.respondent import Candidates, Progress, Respondent, silent
+from personalign.models.respondent import Candidates, Respondent
+from personalign.progress import Progress, silent
 from personalign.records import Message
 
 __all__ = ["option_log_probs"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from personalign.files import write_atomic
+from personalign.progress import Progress, silent
 from personalign.report import findings
 from personalign.report.citation import citation
 from personalign.report.layout import Group
@@ -22,7 +23,7 @@ def export(
     run: Path,
     out: Path,
     language: Language = "en",
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> list[Path]:
     """Write every table and figure of a run's report into a folder, and CITATION.cff.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personalign import analysis
 from personalign.files import write_atomic
+from personalign.progress import Announce
 from personalign.records import Arm, to_jsonl
 from personalign.study.respondents import Respondents
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from personalign.evals import run
 
 __all__ = ["calibrations", "contents", "evaluate"]
-
-Announce = Callable[[str, int], Callable[[int], None]]
 
 
 def contents(tasks: Sequence[Task]) -> list[str]:

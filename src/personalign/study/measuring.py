@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from personalign import analysis
 from personalign.files import write_atomic
 from personalign.measures import Measure, Scored
 from personalign.models.respondent import Respondent
+from personalign.progress import Progress
 from personalign.records import Arm, ScoreRow, Transcript, to_jsonl
 
 __all__ = ["ask"]
@@ -21,7 +21,7 @@ def ask(
     folder: Path,
     run: str,
     base: str,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> list[Path]:
     """Put a measure to an arm; the files of its scores and of what was said.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -13,6 +13,7 @@ from personalign.models.engine import Engine, adopt
 from personalign.models.local import LocalModel
 from personalign.models.respondent import LocalRespondent, Respondent
 from personalign.personas import Persona
+from personalign.progress import Announce
 from personalign.records import Arm
 from personalign.study.config import StudyConfig
 from personalign.study.parts import wrapped
@@ -20,8 +21,6 @@ from personalign.training.card import trained_under
 from personalign.training.persona import persona_prompt
 
 __all__ = ["Respondents"]
-
-Announce = Callable[[str, int], Callable[[int], None]]
 
 
 class Respondents:

@@ -7,7 +7,7 @@ due.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from personalign.errors import InputError
 from personalign.files import write_atomic
 from personalign.measures import Measure
 from personalign.models.provenance import adapter_hash
+from personalign.progress import Announce
 from personalign.records import BASE, Arm, PreferencePair, to_jsonl
 from personalign.runs import Resources, Step, Store, file_hash
 from personalign.study import conclusions, measuring, training
@@ -32,7 +33,6 @@ from personalign.training.selection import FRONTIER
 
 __all__ = ["Until", "Work"]
 
-Announce = Callable[[str, int], Callable[[int], None]]
 Until = Literal["verify", "analyse", "report"]
 LAST: tuple[Until, ...] = ("verify", "analyse", "report")
 MODEL = Resources(cpus=2, memory_gib=4, gpus=1)

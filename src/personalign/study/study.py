@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -10,6 +10,7 @@ import yaml
 from personalign import report
 from personalign.errors import unknown
 from personalign.files import write_atomic
+from personalign.progress import Announce, unannounced
 from personalign.runs import Step, Store, do_all, environment
 from personalign.study import training
 from personalign.study.config import StudyConfig, read_config
@@ -20,17 +21,11 @@ from personalign.training import devices
 
 __all__ = ["Study"]
 
-Announce = Callable[[str, int], Callable[[int], None]]
-
-
-def _silent(name: str, total: int) -> Callable[[int], None]:
-    return lambda done: None
-
 
 class Study:
     """A study in its run folder. `run()` does what is not done yet."""
 
-    def __init__(self, config: StudyConfig, folder: Path, announce: Announce = _silent) -> None:
+    def __init__(self, config: StudyConfig, folder: Path, announce: Announce = unannounced) -> None:
         self.config = config
         self.store = Store(folder)
         self.content = Content(config, lambda said: announce(said, 1))
@@ -110,5 +105,5 @@ class Study:
             do_all([step], self.store)
         elif not self.store.is_done(step):
             out = self.store.path / "adapters" / name
-            training.train(self.who, name, self.content.pairs(name), out, _silent)
+            training.train(self.who, name, self.content.pairs(name), out, unannounced)
         return self.store.path / "adapters" / name

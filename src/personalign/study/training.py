@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from personalign.errors import TrainingError
 from personalign.files import rows
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
+from personalign.progress import Announce
 from personalign.records import PreferencePair
 from personalign.study.config import PairFiles
 from personalign.study.respondents import Respondents
@@ -20,8 +21,6 @@ from personalign.training.persona import train_persona, training_prompt
 from personalign.training.reference import reference_log_probs
 
 __all__ = ["compute_references", "shares_reference", "train"]
-
-Announce = Callable[[str, int], Callable[[int], None]]
 
 
 def trainee(who: Respondents, pairs: Sequence[PreferencePair]) -> LocalModel:

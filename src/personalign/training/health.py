@@ -22,6 +22,7 @@ from personalign.judges.coherence import repetition
 from personalign.models.local import Generation, LocalModel
 from personalign.models.sampling import Sampling
 from personalign.models.trees import Tree
+from personalign.progress import Progress, silent
 from personalign.records import Message, Record
 from personalign.training.config import Health, TrainingConfig
 from personalign.training.devices import splits_weights
@@ -151,7 +152,7 @@ def ear(
     held_out: Sequence[Sequence[Message]],
     health: Health,
     seed: int = 0,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Ear | None:
     """What listens to a model under training; None where nothing is asked, or where the weights
     are shared out among processes: replies are drawn layer by layer, past the wrapper that brings

@@ -7,13 +7,14 @@ and positive elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from personalign.models.local import LocalModel
 from personalign.models.sampling import Sampling
 from personalign.models.trees import Tree
+from personalign.progress import Progress, silent
 from personalign.records import Message
 from personalign.training.replies import base_replies
 
@@ -35,7 +36,7 @@ def neutral_replies(
     local: LocalModel,
     prompts: Sequence[Sequence[Message]],
     sampling: Sampling = GREEDY,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> list[Neutral]:
     """The base's reply to each prompt.
 

@@ -11,6 +11,7 @@ from personalign.models.local import LocalModel
 from personalign.models.model import Model
 from personalign.models.sampling import Sampling
 from personalign.personas import Persona
+from personalign.progress import Announce, Progress, unannounced
 from personalign.records import Message, PreferencePair
 from personalign.runs import content_hash
 from personalign.training import card, devices, neutral, trainer
@@ -21,12 +22,6 @@ from personalign.training.replies import read_prompts
 __all__ = ["hold_out", "persona_prompt", "train", "train_persona", "training_prompt"]
 
 LAPD_PROMPT = "You are an {type}"
-
-Announce = Callable[[str, int], Callable[[int], None]]
-
-
-def _silent(name: str, total: int) -> Callable[[int], None]:
-    return lambda done: None
 
 
 def persona_prompt(persona: Persona, settings: TrainingConfig) -> str:
@@ -84,7 +79,7 @@ def train_persona(
     out: Path,
     identity: str | None = None,
     neutral_prompts: Path = neutral.PROMPTS,
-    announce: Announce = _silent,
+    announce: Announce = unannounced,
 ) -> None:
     """Train one persona into `out`, with its card; goes on where a killed training stopped.
 
@@ -150,7 +145,7 @@ def _neutral(
 
 def _steps(announce: Announce, name: str) -> Callable[[int, int], None]:
     """A progress bar that is told the step, not what was done since; it may begin in the middle."""
-    tick: list[Callable[[int], None]] = []
+    tick: list[Progress] = []
     last = [0]
 
     def progress(step: int, of: int) -> None:

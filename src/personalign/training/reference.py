@@ -7,10 +7,11 @@ reference model; so a corpus that grows by a line costs a line.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
+from personalign.progress import Progress, silent
 from personalign.training.store import key, open_store
 
 __all__ = ["reference_log_probs"]
@@ -19,7 +20,7 @@ __all__ = ["reference_log_probs"]
 def reference_log_probs(
     local: LocalModel,
     trees: Sequence[Tree],
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> list[tuple[float, ...]]:
     """Summed log-prob in nats of every branch of every tree under the base without adapters.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import model_validator
 from personalign.files import read_records, wrong
 from personalign.models.local import Generation, LocalModel
 from personalign.models.sampling import Sampling
+from personalign.progress import Progress, silent
 from personalign.records import Message, Record
 from personalign.training.store import key, open_store
 
@@ -55,7 +56,7 @@ def base_replies(
     prompts: Sequence[Sequence[Message]],
     sampling: Sampling,
     seeds: Sequence[int],
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> list[Generation]:
     """One reply of the base without adapters a prompt, from the store or drawn now.
 

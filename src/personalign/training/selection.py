@@ -8,7 +8,7 @@ do with any persona; both stand in the frontier, whichever point is taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from personalign.models.local import LocalModel
 from personalign.models.trees import Tree
+from personalign.progress import Progress, silent
 from personalign.records import Record
 from personalign.training.config import Health
 from personalign.training.health import Ear
@@ -92,7 +93,7 @@ def frontier(
     held_out: Sequence[tuple[Tree, tuple[float, float]]],
     heard: Ear,
     health: Health,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
 ) -> Frontier:
     """Look at every checkpoint at every strength, and leave the chosen one in the model.
 

@@ -22,6 +22,7 @@ from personalign.models.chat import with_system
 from personalign.models.folding import fold
 from personalign.models.local import LocalModel
 from personalign.models.trees import PackedTrees, Tree, pack
+from personalign.progress import Progress, silent
 from personalign.records import PreferencePair
 from personalign.training import devices, losses
 from personalign.training.checkpoints import (
@@ -80,7 +81,7 @@ def examples(
     local: LocalModel,
     pairs: Sequence[PreferencePair],
     system: str | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
     objective: str = "dpo",
 ) -> list[Example]:
     """Pairs as trees, with reference log-probs from the cache or computed now.
