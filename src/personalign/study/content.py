@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from personalign.corpus import pairs, scenes
+from personalign.corpus.forms import in_forms
 from personalign.corpus.formats import read_pairs
 from personalign.errors import CorpusError, InputError
 from personalign.measures import Material, Measure, made
@@ -105,7 +106,7 @@ class Content:
                 "generate pairs for it and name them under `pairs`, or name its opposite",
             )
         build = scenes.select(self.scenes, "build", config.build_scenes)
-        return pairs.opposite_pairs(build, name, persona.opposite)
+        return in_forms(pairs.opposite_pairs(build, name, persona.opposite), config.forms)
 
     def _skipping(self, files: PairFiles) -> Callable[[CorpusError], None] | None:
         """What is done with a row that is no pair: told and left out, or None to stop there."""
