@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from personalign.corpus import pairs, scenes
-from personalign.corpus.forms import in_forms
 from personalign.corpus.formats import read_pairs
+from personalign.corpus.forms import in_forms
 from personalign.errors import CorpusError, InputError
 from personalign.measures import Material, Measure, made
 from personalign.personas import Persona
