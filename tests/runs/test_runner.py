@@ -10,6 +10,7 @@ import pytest
 
 from personalign.errors import RunError
 from personalign.files import write_atomic
+from personalign.progress import silent
 from personalign.runs import Step, Store, do_all, states
 from personalign.runs import runner as room
 
@@ -82,7 +83,9 @@ def test_what_another_process_is_at_is_waited_for(
         claim.__exit__(None, None, None)
 
     monkeypatch.setattr(room.time, "sleep", meanwhile)
-    assert do_all(steps, store) == ["b"]
+    told = list[str]()
+    assert do_all(steps, store, lambda name, total: told.append(name) or silent) == ["b"]
+    assert told == ["another process is at a: waiting"]
 
 
 def test_an_error_leaves_what_was_done(store: Store) -> None:

@@ -106,7 +106,7 @@ class Build:
 
     def do(self, *names: str) -> None:
         """Do those of the steps, unless they are done; all where none is named."""
-        do_all([s for s in self.steps() if s.name in names or not names], self.store)
+        do_all([s for s in self.steps() if s.name in names or not names], self.store, self.announce)
 
     # -- steps ----------------------------------------------------------------------------------
 

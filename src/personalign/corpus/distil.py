@@ -128,7 +128,9 @@ def _distil_split(
         "sampling": SAMPLING,
         "seed": seed,
     }
-    do_all([Step(f"distil:{split}", work, inputs=lambda: inputs, code=(__name__,))], store)
+    do_all(
+        [Step(f"distil:{split}", work, inputs=lambda: inputs, code=(__name__,))], store, announce
+    )
     lost = read_records(dropped, Draft)
     return Counter([d.reason for d in lost] + ["kept"] * (len(chosen) - len(lost)))
 

@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Literal
 
 from personalign.errors import RunError
+from personalign.progress import Announce, unannounced
 from personalign.runs.step import Step
 from personalign.runs.store import Store
 
@@ -32,18 +33,18 @@ def states(steps: Sequence[Step], store: Store) -> dict[str, State]:
     return found
 
 
-def do_all(steps: Sequence[Step], store: Store) -> list[str]:
+def do_all(steps: Sequence[Step], store: Store, announce: Announce = unannounced) -> list[str]:
     """Do every step that is not done; returns the names of those it did.
 
     Steps are taken in the order of the list once what they need is done; those that answer
     through one engine (`Step.together`) are done at the same time. A step that another process
-    has claimed is waited for.
+    has claimed is waited for, and `announce` told so.
 
     Raises:
         RunError: where a step needs one that is neither in the list nor done.
     """
     _check_needs(steps, store)
-    finished, due, did = set[str](), set[str](), list[str]()
+    finished, due, did, waited_for = set[str](), set[str](), list[str](), ""
     while left := [s for s in steps if s.name not in finished]:
         names = {s.name for s in left}
         ready = [s for s in left if not names & set(s.needs)]
@@ -55,6 +56,9 @@ def do_all(steps: Sequence[Step], store: Store) -> list[str]:
         did += made
         finished.update(made)
         if not made:  # all of them are being done elsewhere
+            if ready[0].name != waited_for:
+                waited_for = ready[0].name
+                announce(f"another process is at {waited_for}: waiting", 1)
             time.sleep(PATIENCE)
             due.clear()
     return did

@@ -75,7 +75,7 @@ class Study:
 
     def _do(self, steps: Sequence[Step]) -> Path:
         self.begin()
-        do_all(steps, self.store)
+        do_all(steps, self.store, self.work.announce)
         return self.store.path
 
     def begin(self) -> None:
@@ -102,7 +102,7 @@ class Study:
         devices.wait()  # until the main process has written the pairs
         step = self.work.train(name)
         if devices.is_main():
-            do_all([step], self.store)
+            do_all([step], self.store, self.work.announce)
         elif not self.store.is_done(step):
             out = self.store.path / "adapters" / name
             training.train(self.who, name, self.content.pairs(name), out, unannounced)
