@@ -97,5 +97,5 @@ def test_a_study_is_read_run_and_looked_at(tiny_base: Path, tmp_path: Path) -> N
     study = pa.Study.read(file, tmp_path / "run")
     study.run()
     found = study.findings.contrasts
-    assert {(c["task"], c["n"]) for c in found} == {("starter-social", 3)}
+    assert {(c.task, c.n) for c in found} == {("starter-social", 3)}
     assert [v.condition for v in study.findings.verifications] == ["prompted"]

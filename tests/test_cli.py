@@ -19,6 +19,7 @@ from transformers import GenerationConfig
 from typer.testing import CliRunner
 
 from personalign.cli import app
+from personalign.findings import NOTHING
 from personalign.judges.calibration import measured
 from personalign.judges.labelled import Labelled
 from personalign.judges.verdict import Verdict
@@ -133,7 +134,8 @@ def test_evaluate_counts_samples_and_says_how_far_judges_agree(
     def contrast(task: str, metric: str, missing: dict[str, int]) -> dict[str, object]:
         arms = {"a": {"persona": "", "condition": "base"},
                 "b": {"persona": "INFP", "condition": "adapter"}}  # fmt: skip
-        found = {"difference": 0.5, "low": 0.25, "high": 0.75, "p_adjusted": 0.01, "n": 37}
+        found = {"difference": 0.5, "low": 0.25, "high": 0.75, "p_adjusted": 0.01, "n": 37,
+                 "test": "sign-flip", "method": "sign-flip", "discordant": 20}  # fmt: skip
         return {"task": task, "metric": metric, **arms, **found, "missing": missing}
 
     rows = [Labelled(prompt="p", response="r", is_safe=k > 1) for k in range(4)]
@@ -146,7 +148,8 @@ def test_evaluate_counts_samples_and_says_how_far_judges_agree(
         contrast("unknown", "hostility", {}),
         contrast("social", "correct", {}),
     ]
-    (tmp_path / "analysis.json").write_text(json.dumps({"contrasts": contrasts}))
+    whole = NOTHING.model_dump(mode="json") | {"contrasts": contrasts}
+    (tmp_path / "analysis.json").write_text(json.dumps(whole))
     monkeypatch.setenv("COLUMNS", "200")
     importlib.import_module("personalign.cli.main")._show_analysis(tmp_path, as_json=False)
     lines = capsys.readouterr().out.splitlines()

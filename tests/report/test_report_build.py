@@ -12,12 +12,15 @@ import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from personalign import report
+from personalign import findings, report
+from personalign.analysis.results import ArmContrast
 from personalign.errors import RunError
-from personalign.report import findings, sentences
+from personalign.records import BASE, Arm
+from personalign.report import sentences
 from personalign.report.hearing import heard
 from personalign.report.samples import browser_data, to_script
 from personalign.report.words import LANGUAGES, Words, number, percent, signed
@@ -166,7 +169,24 @@ def test_builds_with_a_broken_part(run: Path, part: str, content: str, tmp_path:
     (copy / part).write_text(content)
     text = report.build(copy).read_text(encoding="utf-8")
     if (part, content) != ("manifest.json", '{"verifications": [{}]}'):
-        assert f"<strong>{part}</strong>" in text[text.index('id="missing"') :]
+        assert f"<strong>{part}" in text[text.index('id="missing"') :]
+
+
+def test_an_entry_that_is_no_record_is_named_and_takes_no_other_with_it(
+    run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    data = json.loads((copy / "analysis.json").read_text())
+    whole = len(data["contrasts"])
+    del data["contrasts"][1]["test"]
+    (copy / "analysis.json").write_text(json.dumps(data))
+    found = findings.read(copy)
+    assert len(found.contrasts) == whole - 1
+    (named,) = (m for m in found.missing if m.what.startswith("analysis.json"))
+    assert (named.what, named.detail) == (
+        "analysis.json: contrasts, entry 2", "test: Field required",
+    )  # fmt: skip
 
 
 def test_builds_of_an_empty_folder_but_not_of_none(tmp_path: Path) -> None:
@@ -245,6 +265,12 @@ def test_korean_page(run: Path, tmp_path: Path) -> None:
     assert "%p" in text
 
 
+def contrast(**known: Any) -> ArmContrast:
+    arms = {"a": BASE, "b": Arm(persona="INFP", condition="adapter")}
+    usual = {"task": "t", "unit": "proportion", "n": 9, "discordant": 4, "test": "", "method": ""}
+    return ArmContrast.model_validate(usual | arms | known)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "metric", "said"),
     [
@@ -255,21 +281,20 @@ def test_korean_page(run: Path, tmp_path: Path) -> None:
     ],
 )
 def test_plain_words(low: float | None, high: float | None, metric: str, said: str) -> None:
-    contrast = {"task": "t", "metric": metric, "difference": 0.061, "low": low, "high": high}
-    assert said in sentences.contrast(Words("en"), contrast | {"unit": "proportion"})
+    told = contrast(metric=metric, difference=0.061, low=low, high=high)
+    assert said in sentences.contrast(Words("en"), told)
 
 
 def test_an_unknown_difference_tells_why() -> None:
-    contrast = {"task": "t", "metric": "m", "difference": None, "reason": "no pair is complete"}
-    assert sentences.contrast(Words("en"), contrast) == "t: not known (no pair is complete)."
+    told = contrast(metric="m", difference=None, reason="no pair is complete")
+    assert sentences.contrast(Words("en"), told) == "t: not known (no pair is complete)."
 
 
 @pytest.mark.parametrize(("p", "changed"), [(0.03, True), (0.12, False), (None, True)])
 def test_a_change_is_what_the_corrected_p_calls_one(p: float | None, changed: bool) -> None:
-    found = {
-        "task": "t", "metric": "unsafe", "b": {}, "unit": "proportion", "difference": 0.05,
-        "low": 0.01, "high": 0.09, "p": 0.01, "p_adjusted": p, "detectable": 0.1,
-    }  # fmt: skip
+    found = contrast(
+        metric="unsafe", difference=0.05, low=0.01, high=0.09, p=0.01, p_adjusted=p, detectable=0.1
+    )
     for language, said in (("en", "no clear change"), ("ko", "p = 0.120")):
         told = sentences.contrast(Words(language), found)
         assert (said not in told) == changed

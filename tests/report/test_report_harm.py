@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from personalign import report
+from personalign import findings, report
 from personalign.errors import InputError
-from personalign.report import findings, heatmap
+from personalign.report import heatmap
 from personalign.report.agreement import tells_apart
 from personalign.report.compare import comparison, read_runs
 from personalign.report.samples import browser_data
@@ -50,9 +50,11 @@ def test_sections_stand_where_there_is_something_to_show(harmful: Path, run: Pat
 
 def test_heat_map_cells_hold_the_rates(harmful: Path, page: str) -> None:
     found = findings.read(harmful)
-    rates = [e for e in found.analysis["categories"]
-             if e["category"] == "category 0" and e["arm"]["persona"] == "INFP"]  # fmt: skip
-    assert {e["arm"]["condition"]: e["value"] for e in rates}["adapter"] == 1.0
+    rates = [
+        e for e in found.analysis.categories
+        if e.category == "category 0" and e.arm.persona == "INFP"
+    ]  # fmt: skip
+    assert {e.arm.condition: e.value for e in rates}["adapter"] == 1.0
     harm = page[page.index('id="harm"') : page.index('id="tradeoffs"')]
     assert harm.count("<svg") == 2 * 3 + 1
     assert re.search(r"<text[^>]*>100</text>", harm)
@@ -128,10 +130,11 @@ def test_two_opposite_types_cannot_show_that_scales_differ(harmful: Path, page: 
 
 def test_arms_that_are_equal_are_told_and_not_drawn(harmful: Path) -> None:
     found = findings.read(harmful)
-    (first, *_) = found.analysis["tradeoffs"]
-    (outcome,) = (g for g in first["goals"] if g != "strength")
-    same = [p | {"values": p["values"] | {outcome: 0.5}} for p in first["points"]]
-    equal = replace(found, analysis=found.analysis | {"tradeoffs": [first | {"points": same}]})
+    (first, *_) = found.analysis.tradeoffs
+    (outcome,) = (g for g in first.goals if g != "strength")
+    same = [p.model_copy(update={"values": p.values | {outcome: 0.5}}) for p in first.points]
+    alike = first.model_copy(update={"points": tuple(same)})
+    equal = replace(found, analysis=found.analysis.model_copy(update={"tradeoffs": (alike,)}))
     (group,) = tradeoffs(Words("en"), equal)
     assert group.drawings == ()
     assert group.notes == (Words("en")("note.equal"),)

@@ -28,9 +28,9 @@ from personalign.corpus.pairs import reply_pair
 from personalign.errors import CorpusError, InputError
 from personalign.evals import run
 from personalign.files import read_records
+from personalign.findings import read
 from personalign.judges.calibration import Calibration
 from personalign.records import Transcript, to_jsonl
-from personalign.report.findings import read
 from personalign.runs import Store, do_all
 from personalign.study import Study, StudyConfig, read_config
 from personalign.study.context import context

@@ -9,13 +9,18 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from personalign.cli import adapters, corpus, judge, personas, pipeline, read, report
 from personalign.cli.show import Json, progress_bars, show, table
 from personalign.errors import PersonalignError
+
+if TYPE_CHECKING:
+    from personalign.analysis.results import ArmContrast
+    from personalign.findings import Findings
+    from personalign.records import Arm
 
 __all__ = ["app", "main"]
 
@@ -225,46 +230,48 @@ def _show_verdicts(folder: Path, page: Path | None, as_json: bool) -> None:
 
 
 def _show_analysis(folder: Path, as_json: bool) -> None:
-    data = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    from personalign import findings
+
     if as_json:
-        print(json.dumps(data, indent=1))
+        print((folder / "analysis.json").read_text(encoding="utf-8").rstrip())
         return
+    found = findings.read(folder)
     rows = [
         [
-            c["task"],
-            c["metric"],
-            _arm(c["b"]),
-            _arm(c["a"]),
-            _signed(c["difference"]),
+            c.task,
+            c.metric,
+            _arm(c.b),
+            _arm(c.a),
+            _signed(c.difference),
             _interval(c),
-            c["p_adjusted"],
-            c["n"],
-            ", ".join(f"{count} {state}" for state, count in c["missing"].items()),
+            c.p_adjusted,
+            c.n,
+            ", ".join(f"{count} {state}" for state, count in c.missing.items()),
         ]
-        for c in data["contrasts"]
+        for c in found.contrasts
     ]
     head = ["task", "metric", "arm", "against", "difference", "95 %", "p (Holm)", "n", "missing"]
     table(head, rows)
-    _show_judges(folder, data["contrasts"])
+    _show_judges(found)
 
 
-def _show_judges(folder: Path, contrasts: list[dict[str, Any]]) -> None:
+def _show_judges(found: Findings) -> None:
     """A line for each task that is judged: how far its judge agrees with people."""
-    from personalign.report.judges import JUDGED, calibrations
+    from personalign.report.judges import JUDGED
 
-    known = calibrations(folder)
-    for task in dict.fromkeys(c["task"] for c in contrasts if c["metric"] in JUDGED):
+    known = found.calibrations
+    for task in dict.fromkeys(c.task for c in found.contrasts if c.metric in JUDGED):
         said = known[task].summary() if task in known else "its judge's agreement was not measured"
         print(f"{task}: {said}")
 
 
-def _arm(arm: dict[str, str]) -> str:
-    return f"{arm['persona']} {arm['condition']}".strip()
+def _arm(arm: Arm) -> str:
+    return f"{arm.persona} {arm.condition}".strip()
 
 
 def _signed(value: float | None) -> str:
     return "missing" if value is None else f"{value:+.3f}"
 
 
-def _interval(c: dict[str, Any]) -> str:
-    return "" if c["low"] is None else f"{c['low']:+.3f} to {c['high']:+.3f}"
+def _interval(c: ArmContrast) -> str:
+    return "" if c.low is None else f"{c.low:+.3f} to {c.high:+.3f}"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from personalign.findings import Findings
 from personalign.psychometrics.agreement import Correlation, Multitrait, Trait
-from personalign.report.findings import Findings
 from personalign.report.heatmap import heat_map
 from personalign.report.layout import Drawing, Group, interval, some
 from personalign.report.tables import Show, table

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from personalign.findings import Findings
 from personalign.psychometrics.verify import Margin
 from personalign.report import figures
-from personalign.report.findings import Findings
 from personalign.report.layout import Drawing, Group, interval, row, some, told, yes
 from personalign.report.tables import Show, table
 from personalign.report.words import Words, percent, signed

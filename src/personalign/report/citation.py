@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from personalign import __version__
-from personalign.report.findings import Findings
+from personalign.findings import Findings
 
 __all__ = ["citation"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from personalign import findings
 from personalign.analysis import contrast
 from personalign.analysis.context import stream
 from personalign.errors import InputError
-from personalign.report import findings
-from personalign.report.findings import Findings
+from personalign.findings import Findings
 from personalign.report.judges import agreement_told
 from personalign.report.layout import (
     Group,
@@ -59,7 +59,7 @@ def comparison(words: Words, runs: Mapping[str, Findings]) -> dict[str, list[Gro
     """What the runs are, and every outcome arm by arm."""
     about = table(words, "runs", [_about(n, f) for n, f in runs.items()], ABOUT)
     verdicts = table(words, "verdicts", list(_verdicts(words, runs)), VERDICTS)
-    names = dict.fromkeys((e["task"], e["metric"]) for f in runs.values() for e in f.estimates)
+    names = dict.fromkeys((e.task, e.metric) for f in runs.values() for e in f.estimates)
     return {
         "runs": [Group(words("heading.runs"), (), some(about, verdicts))],
         "outcomes": [_outcome(words, runs, task, metric) for task, metric in names],
@@ -118,10 +118,9 @@ def _levels(
     words: Words, name: str, found: Findings, task: str, metric: str
 ) -> Iterator[dict[str, Any]]:
     for e in found.estimates:
-        if (e["task"], e["metric"]) == (task, metric):
-            persona, condition = e["arm"]["persona"], e["arm"]["condition"]
-            ends = (e.get("value"), e.get("low"), e.get("high"))
-            unit = e.get("unit", "value")
+        if (e.task, e.metric) == (task, metric):
+            persona, condition = e.arm.persona, e.arm.condition
+            ends = (e.value, e.low, e.high)
             yield {
                 "arm": arm_name(words, persona, condition),
                 "run": name,
@@ -129,9 +128,9 @@ def _levels(
                 "condition": condition,
                 "verified": yes(not found.unverified(persona, condition)) if persona else "",
                 **dict(zip(("value", "low", "high"), ends, strict=True)),
-                "unit": unit,
-                "n": e.get("n"),
-                "shown": interval(*ends, formatter(unit)),
+                "unit": e.unit,
+                "n": e.n,
+                "shown": interval(*ends, formatter(e.unit)),
             }
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from personalign.findings import Findings
 from personalign.report import figures
-from personalign.report.findings import Findings
 from personalign.report.layout import Drawing, Group, some
 from personalign.report.tables import Show, Table, table
 from personalign.report.words import Words, number

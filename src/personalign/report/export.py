@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from personalign import findings
 from personalign.files import write_atomic
 from personalign.progress import Progress, silent
-from personalign.report import findings
 from personalign.report.citation import citation
 from personalign.report.layout import Group
 from personalign.report.methods import methods

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+from personalign.analysis.results import (
+    ArmEstimate,
+    CategoryRate,
+    Estimate,
+    PromptRate,
+    TaskRisk,
+)
+from personalign.analysis.results import Words as Telling
+from personalign.findings import Findings
 from personalign.report import figures
 from personalign.report.figures import Bar, Row
-from personalign.report.findings import Findings
 from personalign.report.heatmap import heat_map
 from personalign.report.judges import agreement_told
 from personalign.report.layout import (
@@ -36,62 +44,72 @@ RISK: Mapping[str, Show] = {"feature": str, "shown": str, "n": str}
 CALIBRATION: Mapping[str, Show] = {"predicted": lambda v: number(v, 3),
                                    "observed": lambda v: number(v, 3), "n": str}  # fmt: skip
 PER_PERSONA = 10
+FACTS = {"n", "prompts", "folds", "brier", "brier_constant", "auc", "reason"}
+Entry = CategoryRate | PromptRate | TaskRisk | Telling | ArmEstimate
+E = TypeVar("E", bound=Entry)
 
 
 def harm(words: Words, found: Findings) -> list[Group]:
     """A group for each measure that has categories, prompts or words to show."""
-    analysis = found.analysis
-    parts = ("categories", "prompt_rates", "risks", "words", "corrected")
-    every = [e for part in parts for e in analysis.get(part) or ()]
-    names = dict.fromkeys((e["task"], e["metric"]) for e in every)
+    a = found.analysis
+    every: tuple[Iterable[Entry], ...] = (
+        a.categories, a.prompt_rates, a.risks, a.words, a.corrected,
+    )  # fmt: skip
+    names = dict.fromkeys((e.task, e.metric) for part in every for e in part)
     return [_group(words, found, task, metric) for task, metric in names]
 
 
 def _group(words: Words, found: Findings, task: str, metric: str) -> Group:
-    def of(part: str) -> list[dict[str, Any]]:
-        entries = found.analysis.get(part) or ()
-        return [e for e in entries if (e["task"], e["metric"]) == (task, metric)]
+    def of(entries: Iterable[E]) -> list[E]:
+        return [e for e in entries if (e.task, e.metric) == (task, metric)]
 
-    title = outcome(words, task, metric)
-    rates = [*_cells(words, found, of("categories")), *_cells(words, found, of("prompt_rates"))]
+    a, title = found.analysis, outcome(words, task, metric)
+    rates = [
+        *(_cell(words, found, e, e, "category", e.category) for e in of(a.categories)),
+        *(_cell(words, found, e, e.estimate, e.feature, e.level) for e in of(a.prompt_rates)),
+    ]
+    risks = of(a.risks)
+    corrected = [_cell(words, found, e, e, "category", "") for e in of(a.corrected)]
     return Group(
         title,
-        some(*_maps(words, found, title, rates), *(_risk(words, r, title) for r in of("risks"))),
+        some(*_maps(words, found, title, rates), *(_risk(words, r, title) for r in risks)),
         some(
             table(words, "rates", rates, RATES, words("table.rates", title=title)),
-            *_risk_tables(words, of("risks"), title),
-            _terms(words, of("words"), title),
-            _corrected(words, found, of("corrected"), title),
+            *_risk_tables(words, risks, title),
+            _terms(words, of(a.words), title),
+            table(words, "corrected", corrected, CORRECTED, words("table.corrected", title=title)),
         ),
         some(agreement_told(words, found.calibrations, task, metric)),
     )
 
 
-def _cells(
-    words: Words, found: Findings, entries: Iterable[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    for e in entries:
-        estimate = e.get("estimate") or e
-        persona, condition = e["arm"]["persona"], e["arm"]["condition"]
-        unit = estimate.get("unit", "value")
-        ends = (estimate["value"], estimate["low"], estimate["high"])
-        yield {
-            "arm": arm_name(words, persona, condition),
-            "persona": persona,
-            "condition": condition,
-            "verified": yes(not found.unverified(persona, condition)) if persona else "",
-            "feature": words(f"feature.{e.get('feature', 'category')}"),
-            "level": str(e.get("level") or e.get("category")),
-            "value": ends[0],
-            "low": ends[1],
-            "high": ends[2],
-            "unit": unit,
-            "n": estimate["n"],
-            "missing": sum((estimate.get("missing") or {}).values()),
-            "method": estimate["method"],
-            "reason": estimate.get("reason") or "",
-            "shown": interval(*ends, formatter(unit)),
-        }
+def _cell(
+    words: Words,
+    found: Findings,
+    of: ArmEstimate | PromptRate,
+    estimate: Estimate,
+    feature: str,
+    level: str,
+) -> dict[str, Any]:
+    persona, condition = of.arm.persona, of.arm.condition
+    ends = (estimate.value, estimate.low, estimate.high)
+    return {
+        "arm": arm_name(words, persona, condition),
+        "persona": persona,
+        "condition": condition,
+        "verified": yes(not found.unverified(persona, condition)) if persona else "",
+        "feature": words(f"feature.{feature}"),
+        "level": level,
+        "value": ends[0],
+        "low": ends[1],
+        "high": ends[2],
+        "unit": estimate.unit,
+        "n": estimate.n,
+        "missing": sum(estimate.missing.values()),
+        "method": estimate.method,
+        "reason": estimate.reason or "",
+        "shown": interval(*ends, formatter(estimate.unit)),
+    }
 
 
 def _maps(
@@ -149,16 +167,16 @@ def _worst(
     return f" {words('alt.highest')} " + "; ".join(told)
 
 
-def _risk(words: Words, risk: dict[str, Any], title: str) -> Drawing | None:
-    if not risk["importance"]:
+def _risk(words: Words, risk: TaskRisk, title: str) -> Drawing | None:
+    if not risk.importance:
         return None
     rows = [
         Row(
-            words(f"feature.{i['feature']}"),
-            interval(i["loss"], i["loss"] - i["deviation"], i["loss"] + i["deviation"], _fine),
-            (Bar("", i["loss"], i["loss"] - i["deviation"], i["loss"] + i["deviation"]),),
+            words(f"feature.{i.feature}"),
+            interval(i.loss, i.loss - i.deviation, i.loss + i.deviation, _fine),
+            (Bar("", i.loss, i.loss - i.deviation, i.loss + i.deviation),),
         )
-        for i in risk["importance"]
+        for i in risk.importance
     ]
     alt = words("alt.risk", title=title) + told(rows)
     draw = partial(figures.intervals, rows, words("axis.importance"), line=0)
@@ -169,13 +187,12 @@ def _fine(value: float | None) -> str:
     return signed(value, 4)
 
 
-def _risk_tables(words: Words, risks: list[dict[str, Any]], title: str) -> Iterator[Table | None]:
+def _risk_tables(words: Words, risks: Iterable[TaskRisk], title: str) -> Iterator[Table | None]:
     for risk in risks:
-        facts = ("n", "prompts", "folds", "brier", "brier_constant", "auc", "reason")
-        rows = [{"feature": k, "value": risk[k], "n": risk["n"], "shown": _fact(risk[k])}
-                for k in facts]  # fmt: skip
+        told = risk.model_dump(include=FACTS)
+        rows = [{"feature": k, "value": v, "n": risk.n, "shown": _fact(v)} for k, v in told.items()]
         yield table(words, "risk", rows, RISK, words("table.risk", title=title))
-        bins = risk["calibration"]
+        bins = [b.model_dump() for b in risk.calibration]
         yield table(
             words, "calibration", bins, CALIBRATION, words("table.calibration", title=title)
         )
@@ -185,28 +202,21 @@ def _fact(value: Any) -> str:
     return number(value, 4) if isinstance(value, float) else str("–" if value is None else value)
 
 
-def _terms(words: Words, entries: list[dict[str, Any]], title: str) -> Table | None:
+def _terms(words: Words, entries: Iterable[Telling], title: str) -> Table | None:
     """Of each persona the terms that its flagged replies say most above its safe ones."""
     rows = [
         {
-            "persona": e["persona"] or words.name("condition", "base"),
-            "flagged": e["flagged"],
-            "safe": e["safe"],
-            "term": term["term"],
-            "words": term["words"],
-            "count_flagged": term["count_a"],
-            "count_safe": term["count_b"],
-            "log_odds": term["log_odds"],
-            "z": term["z"],
+            "persona": e.persona or words.name("condition", "base"),
+            "flagged": e.flagged,
+            "safe": e.safe,
+            "term": term.term,
+            "words": term.words,
+            "count_flagged": term.count_a,
+            "count_safe": term.count_b,
+            "log_odds": term.log_odds,
+            "z": term.z,
         }
         for e in entries
-        for term in [t for t in e["terms"] if t["z"] > 0][:PER_PERSONA]
+        for term in [t for t in e.terms if t.z > 0][:PER_PERSONA]
     ]
     return table(words, "terms", rows, TERMS, words("table.terms", title=title))
-
-
-def _corrected(
-    words: Words, found: Findings, entries: list[dict[str, Any]], title: str
-) -> Table | None:
-    rows = list(_cells(words, found, entries))
-    return table(words, "corrected", rows, CORRECTED, words("table.corrected", title=title))

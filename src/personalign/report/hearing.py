@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from personalign.findings import Findings
 from personalign.records import Transcript
-from personalign.report.findings import Findings
 
 __all__ = ["Heard", "heard"]
 

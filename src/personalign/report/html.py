@@ -14,9 +14,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from personalign import __version__
+from personalign import __version__, findings
 from personalign.files import write_atomic
-from personalign.report import findings
 from personalign.report.citation import citation
 from personalign.report.compare import comparison, read_runs
 from personalign.report.ink import MARKS

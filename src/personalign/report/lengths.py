@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from personalign.report.findings import Findings
+from personalign.analysis.results import Length
+from personalign.findings import Findings
 from personalign.report.layout import Group, arm_name, formatter, interval, levels, some, yes
 from personalign.report.tables import Show, table
 from personalign.report.words import Words
@@ -17,12 +18,12 @@ COLUMNS: Mapping[str, Show] = {"arm": str, "shown": str, "cut_shown": str, "n": 
 
 def lengths(words: Words, found: Findings) -> list[Group]:
     """A group for each task whose replies are in the run."""
-    entries: list[dict[str, Any]] = found.analysis.get("lengths") or []
-    tasks = dict.fromkeys(e["task"] for e in entries)
-    return [_group(words, found, t, [e for e in entries if e["task"] == t]) for t in tasks]
+    entries = found.analysis.lengths
+    tasks = dict.fromkeys(e.task for e in entries)
+    return [_group(words, found, t, [e for e in entries if e.task == t]) for t in tasks]
 
 
-def _group(words: Words, found: Findings, task: str, entries: list[dict[str, Any]]) -> Group:
+def _group(words: Words, found: Findings, task: str, entries: Sequence[Length]) -> Group:
     title = words.name("task", task)
     rows = [_row(words, found, e) for e in entries]
     order = ["", *found.personas]
@@ -34,11 +35,11 @@ def _group(words: Words, found: Findings, task: str, entries: list[dict[str, Any
     return Group(title, some(drawn), some(table(words, "lengths", rows, COLUMNS, caption)))
 
 
-def _row(words: Words, found: Findings, e: dict[str, Any]) -> dict[str, Any]:
-    persona, condition = e["arm"]["persona"], e["arm"]["condition"]
-    tokens, cut = ((e[k]["value"], e[k]["low"], e[k]["high"]) for k in ("tokens", "cut"))
+def _row(words: Words, found: Findings, e: Length) -> dict[str, Any]:
+    persona, condition = e.arm.persona, e.arm.condition
+    tokens, cut = ((x.value, x.low, x.high) for x in (e.tokens, e.cut))
     return {
-        "task": e["task"],
+        "task": e.task,
         "arm": arm_name(words, persona, condition),
         "persona": persona,
         "condition": condition,
@@ -50,7 +51,7 @@ def _row(words: Words, found: Findings, e: dict[str, Any]) -> dict[str, Any]:
         "cut": cut[0],
         "cut_low": cut[1],
         "cut_high": cut[2],
-        "n": e["tokens"]["n"],
+        "n": e.tokens.n,
         "shown": interval(*tokens, formatter("value")),
         "cut_shown": interval(*cut, formatter("proportion")),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from personalign.report.findings import Findings
+from personalign.findings import ENTRIES, NOTHING, Findings
 from personalign.report.tables import Show, Table, table
 from personalign.report.words import Words, number
 
@@ -72,11 +72,16 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _statistics(found: Findings) -> Iterator[tuple[str, str]]:
-    yield from _flat({k: v for k, v in found.analysis.items() if not isinstance(v, list)})
-    for kind, key in (("estimates", "method"), ("contrasts", "method"), ("contrasts", "test")):
-        said = dict.fromkeys(str(e[key]) for e in found.analysis.get(kind) or () if e.get(key))
+    if found.analysis is not NOTHING:
+        told = found.analysis.model_dump(exclude=set(ENTRIES))
+        yield from _flat(told)
+    for name, said in (
+        ("estimates.method", [e.method for e in found.estimates]),
+        ("contrasts.method", [c.method for c in found.contrasts]),
+        ("contrasts.test", [c.test for c in found.contrasts]),
+    ):
         if said:
-            yield f"{kind}.{key}", "; ".join(said)
+            yield name, "; ".join(dict.fromkeys(said))
     if found.verifications:
         yield "verification.seed", str(found.verifications[0].seed)
 

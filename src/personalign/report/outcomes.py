@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+from personalign.analysis.results import ArmContrast, ArmEstimate
+from personalign.findings import Findings
 from personalign.report import figures
-from personalign.report.findings import Findings
 from personalign.report.judges import agreement_told
 from personalign.report.layout import (
     Drawing,
@@ -28,6 +29,8 @@ from personalign.report.words import Words, number
 
 __all__ = ["outcomes"]
 
+Entry = TypeVar("Entry", ArmEstimate, ArmContrast)
+
 ESTIMATES: Mapping[str, Show] = {
     "arm": str, "shown": str, "here_shown": str, "n": str, "missing": str,
 }  # fmt: skip
@@ -40,13 +43,14 @@ CONTRASTS: Mapping[str, Show] = {
 
 def outcomes(words: Words, found: Findings) -> list[Group]:
     """Every metric of every task in the analysis."""
-    names = dict.fromkeys((e["task"], e["metric"]) for e in [*found.estimates, *found.contrasts])
+    names = dict.fromkeys((e.task, e.metric) for e in found.estimates)
+    names |= dict.fromkeys((c.task, c.metric) for c in found.contrasts)
     return [_outcome(words, found, task, metric) for task, metric in names]
 
 
 def _outcome(words: Words, found: Findings, task: str, metric: str) -> Group:
-    def of(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [e for e in entries if (e["task"], e["metric"]) == (task, metric)]
+    def of(entries: Iterable[Entry]) -> list[Entry]:
+        return [e for e in entries if (e.task, e.metric) == (task, metric)]
 
     title = outcome(words, task, metric)
     order = ["", *found.personas]  # the study's, not the alphabet's
@@ -72,75 +76,71 @@ def _outcome(words: Words, found: Findings, task: str, metric: str) -> Group:
     )
 
 
-def _estimate_row(words: Words, found: Findings, e: dict[str, Any]) -> dict[str, Any]:
-    persona, condition = e["arm"].get("persona", ""), e["arm"].get("condition", "")
-    unit = e.get("unit", "value")
-    shown = interval(e.get("value"), e.get("low"), e.get("high"), formatter(unit))
-    missing = sum((e.get("missing") or {}).values())
+def _estimate_row(words: Words, found: Findings, e: ArmEstimate) -> dict[str, Any]:
+    persona, condition = e.arm.persona, e.arm.condition
     return {
-        "task": e["task"],
-        "metric": e["metric"],
+        "task": e.task,
+        "metric": e.metric,
         "persona": persona,
         "condition": condition,
         "arm": arm_name(words, persona, condition),
         "verified": _verified(found, persona, condition),
-        "value": e.get("value"),
-        "low": e.get("low"),
-        "high": e.get("high"),
-        "confidence": e.get("confidence"),
-        "unit": unit,
-        "n": e.get("n"),
-        "missing": missing,
-        "states": "; ".join(f"{k} {v}" for k, v in (e.get("missing") or {}).items()),
-        "method": e.get("method"),
-        "reason": e.get("reason") or "",
-        **_here(e, formatter(unit)),
-        "shown": shown,
+        "value": e.value,
+        "low": e.low,
+        "high": e.high,
+        "confidence": e.confidence,
+        "unit": e.unit,
+        "n": e.n,
+        "missing": sum(e.missing.values()),
+        "states": "; ".join(f"{k} {v}" for k, v in e.missing.items()),
+        "method": e.method,
+        "reason": e.reason or "",
+        **_here(e.on_benchmark, formatter(e.unit)),
+        "shown": interval(e.value, e.low, e.high, formatter(e.unit)),
     }
 
 
-def _contrast_row(words: Words, found: Findings, c: dict[str, Any]) -> dict[str, Any]:
-    a, b = ((x.get("persona", ""), x.get("condition", "")) for x in (c.get("a") or {}, c["b"]))
-    unit = c.get("unit", "value")
+def _contrast_row(words: Words, found: Findings, c: ArmContrast) -> dict[str, Any]:
+    a, b = ((x.persona, str(x.condition)) for x in (c.a, c.b))
     marked = found.unverified(*a) or found.unverified(*b)
-    effects, equivalence = c.get("effects") or {}, c.get("equivalence") or {}
+    show = formatter(c.unit, True)
     return {
-        "task": c["task"],
-        "metric": c["metric"],
+        "task": c.task,
+        "metric": c.metric,
         "a": arm_name(words, *a),
         "b": arm_name(words, *b),
         "persona": b[0],
         "condition": b[1],
         "compared": words("figure.against", b=arm_name(words, "", b[1]), a=_short(words, a, b)),
         "verified": yes(not marked) if b[0] else "",
-        "difference": c.get("difference"),
-        "low": c.get("low"),
-        "high": c.get("high"),
-        "confidence": c.get("confidence"),
-        "unit": unit,
-        "p": c.get("p"),
-        "p_adjusted": c.get("p_adjusted"),
-        "correction": c.get("correction"),
-        "family": c.get("family"),
-        "test": c.get("test"),
-        "method": c.get("method"),
-        "effect": "; ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in effects.items()),
-        "n": c.get("n"),
-        "discordant": c.get("discordant"),
-        "detectable": c.get("detectable"),
-        "detectable_shown": formatter(unit)(c.get("detectable")),
-        "equivalence_margin": equivalence.get("margin"),
-        "equivalence_p": equivalence.get("p"),
-        "reason": c.get("reason") or "",
-        "uncorrected": c.get("uncorrected") or "",
-        **_here(c, formatter(unit, True)),
-        "shown": interval(c.get("difference"), c.get("low"), c.get("high"), formatter(unit, True)),
+        "difference": c.difference,
+        "low": c.low,
+        "high": c.high,
+        "confidence": c.confidence,
+        "unit": c.unit,
+        "p": c.p,
+        "p_adjusted": c.p_adjusted,
+        "correction": c.correction,
+        "family": c.family,
+        "test": c.test,
+        "method": c.method,
+        "effect": "; ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in c.effects.items()),
+        "n": c.n,
+        "discordant": c.discordant,
+        "detectable": c.detectable,
+        "detectable_shown": formatter(c.unit)(c.detectable),
+        "equivalence_margin": c.equivalence and c.equivalence.margin,
+        "equivalence_p": c.equivalence and c.equivalence.p,
+        "reason": c.reason or "",
+        "uncorrected": c.uncorrected or "",
+        **_here(c.on_benchmark, show),
+        "shown": interval(c.difference, c.low, c.high, show),
     }
 
 
-def _here(entry: dict[str, Any], show: Show) -> dict[str, Any]:
+def _here(ends: tuple[float, float] | None, show: Show) -> dict[str, Any]:
     """The interval on this benchmark, where the other one is for other clusters."""
-    low, high = entry.get("on_benchmark") or (None, None)
+    low, high = ends or (None, None)
     shown = "–" if low is None else f"[{show(low)}, {show(high)}]"
     return {"here_low": low, "here_high": high, "here_shown": shown}
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from personalign.analysis.results import Estimate
+from personalign.findings import Findings
 from personalign.psychometrics.reading import agreement, raters, told
-from personalign.report.findings import Findings
 from personalign.report.layout import Group, arm_name, interval, some
 from personalign.report.tables import Show, table
 from personalign.report.words import Words, number, percent

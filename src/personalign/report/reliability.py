@@ -7,8 +7,8 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+from personalign.findings import Findings
 from personalign.psychometrics.validity import ArmFigure
-from personalign.report.findings import Findings
 from personalign.report.heatmap import heat_map
 from personalign.report.layout import Drawing, Group, interval, some
 from personalign.report.tables import Show, table

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from personalign.analysis.tradeoffs import HARMS
-from personalign.report.findings import Findings
+from personalign.findings import Findings
 from personalign.report.words import Words
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from personalign.findings import Findings
 from personalign.report.agreement import agreement
 from personalign.report.behaviour import behaviour
 from personalign.report.curves import training
-from personalign.report.findings import Findings
 from personalign.report.harm import harm
 from personalign.report.layout import Group
 from personalign.report.lengths import lengths

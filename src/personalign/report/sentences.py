@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from personalign.analysis.results import ArmContrast
+from personalign.findings import Findings
 from personalign.psychometrics.verify import Margin
-from personalign.report.findings import Findings
 from personalign.report.layout import p_value
 from personalign.report.words import Words, number, percent, signed
 
@@ -24,35 +24,34 @@ def behaviour(words: Words, persona: str, margin: Margin, base: Margin | None) -
 def changes(words: Words, found: Findings, persona: str, condition: str) -> Iterator[str]:
     """One sentence for each outcome that was compared with base."""
     for c in found.contrasts:
-        arm = (c["b"].get("persona"), c["b"].get("condition"))
-        if arm == (persona, condition) and (c.get("a") or {}).get("condition") == "base":
+        if (c.b.persona, c.b.condition, c.a.condition) == (persona, condition, "base"):
             yield contrast(words, c)
 
 
-def contrast(words: Words, c: dict[str, Any]) -> str:
+def contrast(words: Words, c: ArmContrast) -> str:
     """A paired contrast in words; what is not sure after correction is never called a change."""
-    task = words.name("task", c["task"])
-    difference, low, high = c.get("difference"), c.get("low"), c.get("high")
+    task = words.name("task", c.task)
+    difference, low, high = c.difference, c.low, c.high
     if difference is None:
-        return words("plain.unknown", task=task, reason=c.get("reason") or "–")
-    points = c.get("unit") == "proportion"
+        return words("plain.unknown", task=task, reason=c.reason or "–")
+    points = c.unit == "proportion"
     factor, digits = (100, 1) if points else (1, 2)
-    what = _what(words, c["metric"], difference * factor, points, digits)
+    what = _what(words, c.metric, difference * factor, points, digits)
     if low is None or high is None:
         return words("plain.bare", task=task, what=what)
-    level = number(100 * float(c.get("confidence") or 0.95), 0)
+    level = number(100 * c.confidence, 0)
     ends = {
         "level": level,
         "low": number(low * factor, digits),
         "high": number(high * factor, digits),
     }
     if not _changed(c, low, high):
-        about = words.texts.get(f"same.{c['metric']}") or words(
-            "plain.same_as", metric=words.name("metric", c["metric"])
+        about = words.texts.get(f"same.{c.metric}") or words(
+            "plain.same_as", metric=words.name("metric", c.metric)
         )
         shown = signed(difference * factor, digits)
         unit = words("unit.points") if points else ""
-        power = _power(words, c.get("detectable"), factor, digits, unit)
+        power = _power(words, c.detectable, factor, digits, unit)
         said = words("plain.same", task=task, metric=about, shown=f"{shown}{unit}", **ends)
         corrected = _corrected(words, c, low, high)
         return f"{said}{corrected} {power}{_equivalence(words, c, factor, digits)}"
@@ -60,29 +59,27 @@ def contrast(words: Words, c: dict[str, Any]) -> str:
     return f"{said}{_equivalence(words, c, factor, digits)}"
 
 
-def _changed(c: dict[str, Any], low: float, high: float) -> bool:
+def _changed(c: ArmContrast, low: float, high: float) -> bool:
     """Whether it is a change: by the p that is corrected within its family, where there is one."""
-    p = c.get("p_adjusted")
-    if p is None:
+    if c.p_adjusted is None:
         return not low <= 0 <= high
-    return bool(p < 1 - float(c.get("confidence") or 0.95))
+    return c.p_adjusted < 1 - c.confidence
 
 
-def _corrected(words: Words, c: dict[str, Any], low: float, high: float) -> str:
+def _corrected(words: Words, c: ArmContrast, low: float, high: float) -> str:
     """Why a difference whose own interval excludes zero is called none."""
     if low <= 0 <= high:
         return ""
-    return " " + words("plain.corrected", p=p_value(c["p_adjusted"]))
+    return " " + words("plain.corrected", p=p_value(c.p_adjusted))
 
 
-def _equivalence(words: Words, c: dict[str, Any], factor: float, digits: int) -> str:
+def _equivalence(words: Words, c: ArmContrast, factor: float, digits: int) -> str:
     """Whether the study may say that there is no change, where it said how much counts as none."""
-    found = c.get("equivalence")
-    if not found:
+    if not c.equivalence:
         return ""
-    unit = words("unit.points") if c.get("unit") == "proportion" else ""
-    margin = f"{number(found['margin'] * factor, digits)}{unit}"
-    key = "plain.equivalent" if found["equivalent"] else "plain.not_equivalent"
+    unit = words("unit.points") if c.unit == "proportion" else ""
+    margin = f"{number(c.equivalence.margin * factor, digits)}{unit}"
+    key = "plain.equivalent" if c.equivalence.equivalent else "plain.not_equivalent"
     return " " + words(key, margin=margin)
 
 

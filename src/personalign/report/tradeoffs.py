@@ -9,8 +9,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from personalign.analysis.results import Point, TradeOff
+from personalign.findings import Findings
 from personalign.report.figures import WIDTH, Bar, bar_mark, plain_axes
-from personalign.report.findings import Findings
 from personalign.report.ink import INK, LINE
 from personalign.report.layout import Drawing, Group, arm_name, outcome, some, yes
 from personalign.report.tables import Show, table
@@ -38,11 +39,11 @@ class Spot:
 def tradeoffs(words: Words, found: Findings) -> list[Group]:
     """A plane for each outcome, with its front; one table for all outcomes at once."""
     parts = []
-    for trade in found.analysis.get("tradeoffs") or ():
-        outcomes = [g for g in trade["goals"] if g != STRENGTH]
-        rows = [_row(words, found, point, outcomes) for point in trade["points"]]
+    for trade in found.analysis.tradeoffs:
+        outcomes = [g for g in trade.goals if g != STRENGTH]
+        rows = [_row(words, found, point, outcomes) for point in trade.points]
         title = _title(words, trade)
-        equal = _equal(trade["points"], outcomes)
+        equal = _equal(trade.points, outcomes)
         single = len(outcomes) == 1 and not equal
         drawn = _plane(words, found, trade, title) if single else None
         shown = table(words, "tradeoff", rows, SHOWN, words("table.tradeoff", title=title))
@@ -51,16 +52,16 @@ def tradeoffs(words: Words, found: Findings) -> list[Group]:
     return parts
 
 
-def _equal(points: Sequence[dict[str, Any]], outcomes: Sequence[str]) -> bool:
+def _equal(points: Sequence[Point], outcomes: Sequence[str]) -> bool:
     """Is every outcome the same in all arms that have one?"""
-    values = [{v for p in points if (v := p["values"].get(o)) is not None} for o in outcomes]
+    values = [{v for p in points if (v := p.values.get(o)) is not None} for o in outcomes]
     return all(len(found) < 2 for found in values)
 
 
-def _title(words: Words, trade: dict[str, Any]) -> str:
-    if trade["task"] == trade["metric"]:
+def _title(words: Words, trade: TradeOff) -> str:
+    if trade.task == trade.metric:
         return words("tradeoff.all")
-    return outcome(words, trade["task"], trade["metric"])
+    return outcome(words, trade.task, trade.metric)
 
 
 def _arm(label: str) -> tuple[str, str]:
@@ -68,11 +69,9 @@ def _arm(label: str) -> tuple[str, str]:
     return persona, condition
 
 
-def _row(
-    words: Words, found: Findings, point: dict[str, Any], outcomes: list[str]
-) -> dict[str, Any]:
-    arm, values = _arm(point["name"]), point["values"]
-    front = point["on_front"]
+def _row(words: Words, found: Findings, point: Point, outcomes: list[str]) -> dict[str, Any]:
+    arm, values = _arm(point.name), point.values
+    front = point.on_front
     return {
         "arm": arm_name(words, *arm),
         "persona": arm[0],
@@ -82,28 +81,35 @@ def _row(
         "strength_shown": signed(values[STRENGTH]),
         "values_shown": "; ".join(number(values[o], 3) for o in outcomes),
         "on_front": words("tradeoff.unknown" if front is None else f"js.{yes(front)}"),
-        "dominated_by": ", ".join(arm_name(words, *_arm(n)) for n in point["dominated_by"]),
-        "reason": point.get("reason") or "",
+        "dominated_by": ", ".join(arm_name(words, *_arm(n)) for n in point.dominated_by),
+        "reason": point.reason or "",
     }
 
 
-def _plane(words: Words, found: Findings, trade: dict[str, Any], title: str) -> Drawing | None:
-    (outcome,) = (g for g in trade["goals"] if g != STRENGTH)
-    spots = [_spot(words, found, p, outcome) for p in trade["points"] if p["on_front"] is not None]
+def _plane(words: Words, found: Findings, trade: TradeOff, title: str) -> Drawing | None:
+    (outcome,) = (g for g in trade.goals if g != STRENGTH)
+    spots = [_spot(words, found, p, outcome) for p in trade.points if p.on_front is not None]
     if not spots:
         return None
-    better = words(f"tradeoff.{trade['goals'][outcome]}")
+    better = words(f"tradeoff.{trade.goals[outcome]}")
     front = ", ".join(s.label for s in spots if s.front)
-    axes = (words("axis.strength"), f"{words.name('metric', trade['metric'])} ({better})")
+    axes = (words("axis.strength"), f"{words.name('metric', trade.metric)} ({better})")
     alt = words("alt.tradeoff", title=title, front=front)
     return Drawing(words("figure.tradeoff"), alt, partial(plane, spots, *axes))
 
 
-def _spot(words: Words, found: Findings, point: dict[str, Any], outcome: str) -> Spot:
-    arm, x = _arm(point["name"]), point["values"][STRENGTH]
+def _spot(words: Words, found: Findings, point: Point, outcome: str) -> Spot:
+    arm, (x, y) = _arm(point.name), (_known(point, name) for name in (STRENGTH, outcome))
     bar = Bar(arm[1], x, None, None, hollow=found.unverified(*arm))
     label = arm[0] or words.name("condition", arm[1])
-    return Spot(label, bar, point["values"][outcome], bool(point["on_front"]))
+    return Spot(label, bar, y, bool(point.on_front))
+
+
+def _known(point: Point, name: str) -> float:
+    """A value of a point that stands on or behind the front, which has them all."""
+    value = point.values[name]
+    assert value is not None
+    return value
 
 
 def plane(spots: Sequence[Spot], across: str, upward: str) -> Figure:

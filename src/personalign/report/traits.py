@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from personalign.analysis.factorial import Factorial
+from personalign.findings import Findings
 from personalign.report import figures
 from personalign.report.figures import Bar, Row
-from personalign.report.findings import Findings
 from personalign.report.layout import Drawing, Group, formatter, interval, outcome, p_value, told
 from personalign.report.tables import Show, table
 from personalign.report.words import Words
@@ -24,10 +25,10 @@ SHOWN: Mapping[str, Show] = {"arm": str, "effect_name": str, "shown": str, "p": 
 
 def traits(words: Words, found: Findings) -> list[Group]:
     """A group for each outcome, with a figure for each condition."""
-    every = found.analysis.get("factorials") or ()
+    every = found.analysis.factorials
     parts = []
-    for task, metric in dict.fromkeys((f["task"], f["metric"]) for f in every):
-        own = [f for f in every if (f["task"], f["metric"]) == (task, metric)]
+    for task, metric in dict.fromkeys((f.task, f.metric) for f in every):
+        own = [f for f in every if (f.task, f.metric) == (task, metric)]
         show = formatter(_unit(found, task, metric), difference=True)
         title = outcome(words, task, metric)
         rows = [row for f in own for row in _rows(words, f, show)]
@@ -38,37 +39,40 @@ def traits(words: Words, found: Findings) -> list[Group]:
 
 
 def _unit(found: Findings, task: str, metric: str) -> str:
-    same = (e for e in found.estimates if (e["task"], e["metric"]) == (task, metric))
-    return str(next((e.get("unit", "value") for e in same), "value"))
+    same = (e.unit for e in found.estimates if (e.task, e.metric) == (task, metric))
+    return next(same, "value")
 
 
-def _rows(words: Words, factorial: dict[str, Any], show: Any) -> list[dict[str, Any]]:
-    where = {k: factorial[k] for k in ("task", "metric", "condition", "items", "method")}
+WHERE = {"task", "metric", "condition", "items", "method"}
+WHAT = {"order", "value", "low", "high", "p", "p_adjusted", "check", "check_low", "check_high",
+        "detectable", "reason"}  # fmt: skip
+
+
+def _rows(words: Words, factorial: Factorial, show: Any) -> list[dict[str, Any]]:
     return [
         {
-            "arm": words.name("condition", factorial["condition"]),
-            "effect_name": e["name"],
-            **where,
-            **{k: e.get(k) for k in ("order", "value", "low", "high", "p", "p_adjusted", "check",
-                                     "check_low", "check_high", "detectable", "reason")},
-            "shown": interval(e["value"], e["low"], e["high"], show),
-            "check_shown": interval(e["check"], e["check_low"], e["check_high"], show),
-            "detectable_shown": show(e.get("detectable")).lstrip("+"),
+            "arm": words.name("condition", factorial.condition),
+            "effect_name": e.name,
+            **factorial.model_dump(include=WHERE),
+            **e.model_dump(include=WHAT),
+            "shown": interval(e.value, e.low, e.high, show),
+            "check_shown": interval(e.check, e.check_low, e.check_high, show),
+            "detectable_shown": show(e.detectable).lstrip("+"),
         }
-        for e in factorial["effects"]
-    ]  # fmt: skip
+        for e in factorial.effects
+    ]
 
 
-def _drawing(words: Words, factorial: dict[str, Any], title: str, show: Any, unit: str) -> Drawing:
-    condition = factorial["condition"]
+def _drawing(words: Words, factorial: Factorial, title: str, show: Any, unit: str) -> Drawing:
+    condition = factorial.condition
     rows = [
         Row(
-            e["name"],
-            interval(e["value"], e["low"], e["high"], show),
-            (Bar(condition, e["value"], e["low"], e["high"]),),
+            e.name,
+            interval(e.value, e.low, e.high, show),
+            (Bar(condition, e.value, e.low, e.high),),
         )
-        for e in factorial["effects"]
-        if e["order"] <= DRAWN_ORDER
+        for e in factorial.effects
+        if e.order <= DRAWN_ORDER
     ]
     share = unit == "proportion"
     axis = words("axis.points" if share else "axis.difference")

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from personalign.findings import Findings
 from personalign.personas import DICHOTOMIES
 from personalign.psychometrics.verify import ScaleVerdict, Verification
 from personalign.report import figures
 from personalign.report.figures import Bar, Pole
-from personalign.report.findings import Findings
 from personalign.report.layout import Drawing, Group, some, yes
 from personalign.report.tables import Show, table
 from personalign.report.words import Words, signed

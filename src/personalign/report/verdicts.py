@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from personalign.findings import Findings
 from personalign.psychometrics.criterion import Criterion, Figure
 from personalign.report import sentences
-from personalign.report.findings import Findings
 from personalign.report.hearing import Heard, heard
 from personalign.report.layout import interval
 from personalign.report.words import Words, number, signed

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from personalign import analysis
-from personalign.errors import CorpusError
-from personalign.files import read_document, read_records
-from personalign.judges.calibration import Calibration
+from personalign.files import read_records
+from personalign.findings import calibrations
 from personalign.measures import Margins
 from personalign.personas import TYPES, Persona
 from personalign.records import BASE, Arm, Transcript
@@ -46,7 +45,7 @@ def context(
         profiles={name: p.system_prompt() for name, p in personas.items()},
         types={n: p.letters() for n, p in personas.items() if p.letters() in TYPES},
         strength=_strength(margins),
-        judges={file.stem: _calibration(file) for file in folder.glob("calibrations/*.json")},
+        judges=calibrations(folder),
     )
 
 
@@ -60,10 +59,3 @@ def _strength(margins: Mapping[Arm, Margins | None]) -> dict[Arm, float]:
     known = {arm: float((m[1] - m[0]).mean()) for arm, m in margins.items() if m is not None}
     start = {BASE: 0.0} if known else {}
     return start | known
-
-
-def _calibration(file: Path) -> Calibration:
-    try:
-        return Calibration.model_validate(read_document(file).data)
-    except ValueError as e:
-        raise CorpusError(f"{file} is no calibration", "calibrate the judge again") from e

@@ -1,4 +1,8 @@
-"""What a run folder holds, as far as it is there, and what is missing and why."""
+"""The one typed reader of a run folder: what it holds, what is missing, and why.
+
+Every entry is read into its record; one that is no such record is left out and named among what
+is missing, never dropped in silence.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +11,39 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from personalign.errors import PersonalignError, RunError
-from personalign.files import read_records
+from personalign.analysis.results import ArmContrast, ArmEstimate
+from personalign.analysis.summary import Analysis
+from personalign.errors import CorpusError, PersonalignError, RunError
+from personalign.files import read_document, read_records
 from personalign.judges.calibration import Calibration
 from personalign.models import embedded
 from personalign.psychometrics.reading import answers
 from personalign.psychometrics.validity import Validity
 from personalign.psychometrics.verify import Verification
 from personalign.records import Condition, ScoreRow, Transcript
-from personalign.report.judges import calibrations
 from personalign.runs import Done, Store
 
-__all__ = ["Findings", "Missing", "read"]
+__all__ = ["ENTRIES", "NOTHING", "Findings", "Missing", "calibrations", "read"]
 
 COLUMNS = tuple(ScoreRow.model_fields)
 MOST_NAMED = 4
 """Of what is missing for one reason, so many are named."""
-NEEDED = {
-    "estimates": {"task", "metric", "arm"},
-    "contrasts": {"task", "metric", "b"},
-    "absent": {"part", "what", "reason"},
+NOTHING = Analysis(
+    run="", base_model="", seed=0, confidence=0.95, correction="holm", draws=0,
+    estimates=(), contrasts=(), omnibus=(),
+)  # fmt: skip
+"""The analysis of a run that has none."""
+ENTRIES = {
+    name: TypeAdapter(get_args(field.annotation)[0])
+    for name, field in Analysis.model_fields.items()
+    if get_origin(field.annotation) is tuple
 }
-"""Keys without which an entry of the analysis cannot be shown."""
+"""Part of the analysis → what its entries are."""
 T = TypeVar("T")
 
 
@@ -54,7 +64,7 @@ class Findings:
     manifest: dict[str, Any]
     steps: tuple[Done, ...]
     verifications: tuple[Verification, ...]
-    analysis: dict[str, Any]
+    analysis: Analysis
     scores: pd.DataFrame
     transcripts: tuple[Transcript, ...]
     histories: dict[str, list[dict[str, Any]]]
@@ -85,7 +95,7 @@ class Findings:
         named = list(_dict(self.manifest.get("system_prompts")))
         verified = [v.persona for v in self.verifications]
         spoken = [t.persona for t in self.transcripts]
-        estimated = [_arm(e)[0] for e in self.estimates] + [_arm(c, "b")[0] for c in self.contrasts]
+        estimated = [e.arm.persona for e in self.estimates] + [c.b.persona for c in self.contrasts]
         return [p for p in dict.fromkeys(named + verified + spoken + estimated) if p]
 
     @cached_property
@@ -94,18 +104,18 @@ class Findings:
         named = [str(c) for c in self.study.get("conditions") or ()]
         seen = dict.fromkeys([*named, *(t.condition for t in self.transcripts)])
         seen |= dict.fromkeys(v.condition for v in self.verifications)
-        seen |= dict.fromkeys(_arm(e)[1] for e in self.estimates)
+        seen |= dict.fromkeys(e.arm.condition for e in self.estimates)
         return sorted(map(Condition, seen), key=lambda c: c.order)
 
     @property
-    def estimates(self) -> list[dict[str, Any]]:
-        """Estimates of every arm, as dictionaries."""
-        return [e for e in self.analysis.get("estimates") or () if isinstance(e.get("arm"), dict)]
+    def estimates(self) -> tuple[ArmEstimate, ...]:
+        """Estimates of every arm."""
+        return self.analysis.estimates
 
     @property
-    def contrasts(self) -> list[dict[str, Any]]:
-        """Paired contrasts, as dictionaries."""
-        return [c for c in self.analysis.get("contrasts") or () if isinstance(c.get("b"), dict)]
+    def contrasts(self) -> tuple[ArmContrast, ...]:
+        """Paired contrasts."""
+        return self.analysis.contrasts
 
     @property
     def sides(self) -> dict[str, dict[str, int]]:
@@ -162,8 +172,8 @@ def read(path: Path) -> Findings:
         path=path,
         manifest=manifest,
         steps=part("steps", lambda: _steps(path, manifest), ()),
-        verifications=part("verification.json", lambda: _verifications(path), ()),
-        analysis=part("analysis.json", lambda: _analysis(path), {}),
+        verifications=part("verification.json", lambda: _verifications(path, missing), ()),
+        analysis=part("analysis.json", lambda: _analysis(path, missing), NOTHING),
         scores=part("scores.parquet", lambda: _scores(path), pd.DataFrame(columns=list(COLUMNS))),
         transcripts=part("replies", lambda: _transcripts(path), ()),
         histories=part("adapters", lambda: _histories(path), {}),
@@ -185,10 +195,10 @@ def _steps(path: Path, manifest: dict[str, Any]) -> tuple[Done, ...]:
 
 def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
     """Parts of single personas and arms that the study promised, and what was not analysed."""
-    for absent in found.analysis.get("absent") or ():
-        what = [*absent["what"][:MOST_NAMED], *(["…"] if absent["what"][MOST_NAMED:] else [])]
-        named = ": ".join([absent["part"], *([", ".join(what)] if what else [])])
-        yield Missing(named, "because", absent["reason"])
+    for absent in found.analysis.absent:
+        what = [*absent.what[:MOST_NAMED], *(["…"] if absent.what[MOST_NAMED:] else [])]
+        named = ": ".join([absent.part, *([", ".join(what)] if what else [])])
+        yield Missing(named, "because", absent.reason)
     if found.verifications and not found.validity.agreement:
         yield Missing("agreement", "uncompared")
     spoken = {(t.persona, t.condition) for t in found.transcripts}
@@ -207,18 +217,44 @@ def _gaps(found: Findings, gone: set[str]) -> Iterator[Missing]:
                 yield Missing(arm, "silent")
 
 
-def _verifications(path: Path) -> tuple[Verification, ...]:
-    data = _object(path / "verification.json")
-    return tuple(Verification.model_validate(v) for v in data["verifications"])
+def _verifications(path: Path, missing: list[Missing]) -> tuple[Verification, ...]:
+    told = _object(path / "verification.json")["verifications"]
+    kind = TypeAdapter(Verification)
+    return tuple(_entries("verification.json: verdicts", told, kind, missing))
 
 
-def _analysis(path: Path) -> dict[str, Any]:
+def _analysis(path: Path, missing: list[Missing]) -> Analysis:
+    """Entry by entry, so that one that cannot be read takes no other with it."""
     data = _object(path / "analysis.json")
-    for kind, keys in NEEDED.items():
-        for entry in data.get(kind, ()) if kind == "absent" else data[kind]:
-            if lacking := keys - set(entry):
-                raise ValueError(f"{kind}: no key {', '.join(sorted(lacking))}")
-    return data
+    for name, kind in ENTRIES.items():
+        if name in data:
+            data[name] = list(_entries(f"analysis.json: {name}", data[name], kind, missing))
+    return Analysis.model_validate(data)
+
+
+def _entries(
+    what: str, told: list[Any], kind: TypeAdapter[T], missing: list[Missing]
+) -> Iterator[T]:
+    for number, entry in enumerate(told, start=1):
+        try:
+            yield kind.validate_python(entry)
+        except ValidationError as e:
+            missing.append(Missing(f"{what}, entry {number}", "unreadable", _first_line(e)))
+
+
+def calibrations(run: Path) -> dict[str, Calibration]:
+    """What is known of each task's judge: `calibrations/TASK.json` in a run's folder.
+
+    Raises:
+        CorpusError: where such a file is no calibration.
+    """
+    found = {}
+    for file in sorted(run.glob("calibrations/*.json")):
+        try:
+            found[file.stem] = Calibration.model_validate(read_document(file).data)
+        except ValueError as e:
+            raise CorpusError(f"{file} is no calibration", "calibrate the judge again") from e
+    return found
 
 
 def _validity(path: Path) -> Validity:
@@ -254,11 +290,6 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError(f"{path.name} holds no object")
     return data
-
-
-def _arm(entry: dict[str, Any], key: str = "arm") -> tuple[str, str]:
-    arm = _dict(entry.get(key))
-    return str(arm.get("persona", "")), str(arm.get("condition", ""))
 
 
 def _dict(value: Any) -> dict[str, Any]:
