@@ -11,7 +11,7 @@ import pytest
 
 from personalign import report
 from personalign.report import html
-from personalign.report.samples import to_script
+from personalign.report.sections.samples import to_script
 from personalign.report.words import Words
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")

@@ -21,8 +21,8 @@ from personalign.analysis.results import ArmContrast
 from personalign.errors import RunError
 from personalign.records import BASE, Arm
 from personalign.report import sentences
-from personalign.report.hearing import heard
-from personalign.report.samples import browser_data, to_script
+from personalign.report.sections.hearing import heard
+from personalign.report.sections.samples import browser_data, to_script
 from personalign.report.words import LANGUAGES, Words, number, percent, signed
 
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)> </script>"

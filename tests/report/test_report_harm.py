@@ -13,12 +13,12 @@ import yaml
 
 from personalign import findings, report
 from personalign.errors import InputError
-from personalign.report import heatmap
-from personalign.report.agreement import tells_apart
 from personalign.report.compare import comparison, read_runs
-from personalign.report.samples import browser_data
+from personalign.report.drawing import heatmap
 from personalign.report.sections import sections
-from personalign.report.tradeoffs import tradeoffs
+from personalign.report.sections.agreement import tells_apart
+from personalign.report.sections.samples import browser_data
+from personalign.report.sections.tradeoffs import tradeoffs
 from personalign.report.words import Words
 
 EN = Words("en")
@@ -164,7 +164,7 @@ def test_harmful_text_is_folded_and_changes_are_found(harmful: Path) -> None:
 def test_a_page_bears_so_many_samples_and_keeps_what_changed(
     harmful: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("personalign.report.samples.MOST", 30)
+    monkeypatch.setattr("personalign.report.sections.samples.MOST", 30)
     data = browser_data(EN, findings.read(harmful))
     assert len(data["entries"]) == 30
     assert data["left_out"] == 2 * (40 + 4 + 10) - 30

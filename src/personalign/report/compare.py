@@ -13,8 +13,7 @@ from personalign.analysis import contrast
 from personalign.analysis.context import stream
 from personalign.errors import InputError
 from personalign.findings import Findings
-from personalign.report.judges import agreement_told
-from personalign.report.layout import (
+from personalign.report.drawing.layout import (
     Group,
     arm_name,
     formatter,
@@ -25,7 +24,8 @@ from personalign.report.layout import (
     some,
     yes,
 )
-from personalign.report.tables import Show, table
+from personalign.report.drawing.tables import Show, table
+from personalign.report.judges import agreement_told
 from personalign.report.words import Words
 
 __all__ = ["comparison", "read_runs"]

@@ -10,10 +10,10 @@ from personalign import findings
 from personalign.files import write_atomic
 from personalign.progress import Progress, silent
 from personalign.report.citation import citation
-from personalign.report.layout import Group
+from personalign.report.drawing.layout import Group
+from personalign.report.drawing.tables import Table
 from personalign.report.methods import methods
 from personalign.report.sections import sections
-from personalign.report.tables import Table
 from personalign.report.words import Language, Words
 
 __all__ = ["export"]

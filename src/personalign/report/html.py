@@ -18,12 +18,12 @@ from personalign import __version__, findings
 from personalign.files import write_atomic
 from personalign.report.citation import citation
 from personalign.report.compare import comparison, read_runs
-from personalign.report.ink import MARKS
+from personalign.report.drawing.ink import MARKS
+from personalign.report.drawing.tables import data_uri
 from personalign.report.methods import methods
-from personalign.report.samples import browser_data, to_script
 from personalign.report.sections import sections
-from personalign.report.tables import data_uri
-from personalign.report.verdicts import cards
+from personalign.report.sections.samples import browser_data, to_script
+from personalign.report.sections.verdicts import cards
 from personalign.report.words import Language, Words
 
 __all__ = ["build", "build_comparison", "render"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from personalign.analysis.tradeoffs import HARMS
 from personalign.judges.calibration import Calibration
-from personalign.report.layout import interval
+from personalign.report.drawing.layout import interval
 from personalign.report.words import Words, number
 
 __all__ = ["JUDGED", "agreement_told"]

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from personalign.findings import ENTRIES, NOTHING, Findings
-from personalign.report.tables import Show, Table, table
+from personalign.report.drawing.tables import Show, Table, table
 from personalign.report.words import Words, number
 
 __all__ = ["Methods", "methods"]

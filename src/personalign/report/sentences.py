@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from personalign.analysis.results import ArmContrast
 from personalign.findings import Findings
 from personalign.psychometrics.verify import Margin
-from personalign.report.layout import p_value
+from personalign.report.drawing.layout import p_value
 from personalign.report.words import Words, number, percent, signed
 
 __all__ = ["behaviour", "changes", "contrast"]

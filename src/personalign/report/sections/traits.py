@@ -8,10 +8,18 @@ from typing import Any
 
 from personalign.analysis.factorial import Factorial
 from personalign.findings import Findings
-from personalign.report import figures
-from personalign.report.figures import Bar, Row
-from personalign.report.layout import Drawing, Group, formatter, interval, outcome, p_value, told
-from personalign.report.tables import Show, table
+from personalign.report.drawing import figures
+from personalign.report.drawing.figures import Bar, Row
+from personalign.report.drawing.layout import (
+    Drawing,
+    Group,
+    formatter,
+    interval,
+    outcome,
+    p_value,
+    told,
+)
+from personalign.report.drawing.tables import Show, table
 from personalign.report.words import Words
 
 __all__ = ["traits"]

@@ -9,9 +9,9 @@ from typing import Any
 
 from personalign.findings import Findings
 from personalign.psychometrics.validity import ArmFigure
-from personalign.report.heatmap import heat_map
-from personalign.report.layout import Drawing, Group, interval, some
-from personalign.report.tables import Show, table
+from personalign.report.drawing.heatmap import heat_map
+from personalign.report.drawing.layout import Drawing, Group, interval, some
+from personalign.report.drawing.tables import Show, table
 from personalign.report.words import Words, number
 
 __all__ = ["reliability"]

@@ -15,11 +15,10 @@ from personalign.analysis.results import (
 )
 from personalign.analysis.results import Words as Telling
 from personalign.findings import Findings
-from personalign.report import figures
-from personalign.report.figures import Bar, Row
-from personalign.report.heatmap import heat_map
-from personalign.report.judges import agreement_told
-from personalign.report.layout import (
+from personalign.report.drawing import figures
+from personalign.report.drawing.figures import Bar, Row
+from personalign.report.drawing.heatmap import heat_map
+from personalign.report.drawing.layout import (
     Drawing,
     Group,
     arm_name,
@@ -30,7 +29,8 @@ from personalign.report.layout import (
     told,
     yes,
 )
-from personalign.report.tables import Show, Table, table
+from personalign.report.drawing.tables import Show, Table, table
+from personalign.report.judges import agreement_told
 from personalign.report.words import Words, number, signed
 
 __all__ = ["harm"]

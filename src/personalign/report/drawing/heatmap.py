@@ -9,8 +9,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from personalign.report.figures import WIDTH
-from personalign.report.ink import INK, MUTED
+from personalign.report.drawing.figures import WIDTH
+from personalign.report.drawing.ink import INK, MUTED
 
 __all__ = ["heat_map"]
 

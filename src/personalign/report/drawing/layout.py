@@ -11,10 +11,10 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from personalign.report import figures
-from personalign.report.figures import Bar, Row
-from personalign.report.ink import RC, pdf, svg
-from personalign.report.tables import Table
+from personalign.report.drawing import figures
+from personalign.report.drawing.figures import Bar, Row
+from personalign.report.drawing.ink import RC, pdf, svg
+from personalign.report.drawing.tables import Table
 from personalign.report.words import Words, number, signed
 
 __all__ = [

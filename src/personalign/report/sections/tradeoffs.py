@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from personalign.analysis.results import Point, TradeOff
 from personalign.findings import Findings
-from personalign.report.figures import WIDTH, Bar, bar_mark, plain_axes
-from personalign.report.ink import INK, LINE
-from personalign.report.layout import Drawing, Group, arm_name, outcome, some, yes
-from personalign.report.tables import Show, table
+from personalign.report.drawing.figures import WIDTH, Bar, bar_mark, plain_axes
+from personalign.report.drawing.ink import INK, LINE
+from personalign.report.drawing.layout import Drawing, Group, arm_name, outcome, some, yes
+from personalign.report.drawing.tables import Show, table
 from personalign.report.words import Words, number, signed
 
 __all__ = ["tradeoffs"]

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from personalign.findings import Findings
-from personalign.report import figures
-from personalign.report.layout import Drawing, Group, some
-from personalign.report.tables import Show, Table, table
+from personalign.report.drawing import figures
+from personalign.report.drawing.layout import Drawing, Group, some
+from personalign.report.drawing.tables import Show, Table, table
 from personalign.report.words import Words, number
 
 __all__ = ["training"]

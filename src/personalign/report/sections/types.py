@@ -9,10 +9,10 @@ from typing import Any
 from personalign.findings import Findings
 from personalign.personas import DICHOTOMIES
 from personalign.psychometrics.verify import ScaleVerdict, Verification
-from personalign.report import figures
-from personalign.report.figures import Bar, Pole
-from personalign.report.layout import Drawing, Group, some, yes
-from personalign.report.tables import Show, table
+from personalign.report.drawing import figures
+from personalign.report.drawing.figures import Bar, Pole
+from personalign.report.drawing.layout import Drawing, Group, some, yes
+from personalign.report.drawing.tables import Show, table
 from personalign.report.words import Words, signed
 
 __all__ = ["types"]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from personalign.findings import Findings
-from personalign.report.agreement import agreement
-from personalign.report.behaviour import behaviour
-from personalign.report.curves import training
-from personalign.report.harm import harm
-from personalign.report.layout import Group
-from personalign.report.lengths import lengths
-from personalign.report.outcomes import outcomes
-from personalign.report.reading import reading
-from personalign.report.reliability import reliability
-from personalign.report.tradeoffs import tradeoffs
-from personalign.report.traits import traits
-from personalign.report.types import types
+from personalign.report.drawing.layout import Group
+from personalign.report.sections.agreement import agreement
+from personalign.report.sections.behaviour import behaviour
+from personalign.report.sections.curves import training
+from personalign.report.sections.harm import harm
+from personalign.report.sections.lengths import lengths
+from personalign.report.sections.outcomes import outcomes
+from personalign.report.sections.reading import reading
+from personalign.report.sections.reliability import reliability
+from personalign.report.sections.tradeoffs import tradeoffs
+from personalign.report.sections.traits import traits
+from personalign.report.sections.types import types
 from personalign.report.words import Words
 
 __all__ = ["ALWAYS", "SECTIONS", "sections"]

@@ -8,8 +8,8 @@ from typing import Any
 from personalign.analysis.results import Estimate
 from personalign.findings import Findings
 from personalign.psychometrics.reading import agreement, raters, told
-from personalign.report.layout import Group, arm_name, interval, some
-from personalign.report.tables import Show, table
+from personalign.report.drawing.layout import Group, arm_name, interval, some
+from personalign.report.drawing.tables import Show, table
 from personalign.report.words import Words, number, percent
 
 __all__ = ["reading"]

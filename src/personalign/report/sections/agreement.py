@@ -11,9 +11,9 @@ from typing import Any
 
 from personalign.findings import Findings
 from personalign.psychometrics.agreement import Correlation, Multitrait, Trait
-from personalign.report.heatmap import heat_map
-from personalign.report.layout import Drawing, Group, interval, some
-from personalign.report.tables import Show, table
+from personalign.report.drawing.heatmap import heat_map
+from personalign.report.drawing.layout import Drawing, Group, interval, some
+from personalign.report.drawing.tables import Show, table
 from personalign.report.words import Words, number, percent
 
 __all__ = ["agreement", "tells_apart"]

@@ -7,8 +7,16 @@ from typing import Any
 
 from personalign.analysis.results import Length
 from personalign.findings import Findings
-from personalign.report.layout import Group, arm_name, formatter, interval, levels, some, yes
-from personalign.report.tables import Show, table
+from personalign.report.drawing.layout import (
+    Group,
+    arm_name,
+    formatter,
+    interval,
+    levels,
+    some,
+    yes,
+)
+from personalign.report.drawing.tables import Show, table
 from personalign.report.words import Words
 
 __all__ = ["lengths"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from personalign.findings import Findings
 from personalign.psychometrics.criterion import Criterion, Figure
 from personalign.report import sentences
-from personalign.report.hearing import Heard, heard
-from personalign.report.layout import interval
+from personalign.report.drawing.layout import interval
+from personalign.report.sections.hearing import Heard, heard
 from personalign.report.words import Words, number, signed
 
 __all__ = ["Card", "Ground", "Line", "cards"]

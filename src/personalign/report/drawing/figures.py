@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from personalign.report.ink import INK, LINE, MARKS, MUTED, PAPER
+from personalign.report.drawing.ink import INK, LINE, MARKS, MUTED, PAPER
 
 __all__ = [
     "ROW",

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 from personalign.analysis.results import ArmContrast, ArmEstimate
 from personalign.findings import Findings
-from personalign.report import figures
-from personalign.report.judges import agreement_told
-from personalign.report.layout import (
+from personalign.report.drawing import figures
+from personalign.report.drawing.layout import (
     Drawing,
     Group,
     arm_name,
@@ -24,7 +23,8 @@ from personalign.report.layout import (
     told,
     yes,
 )
-from personalign.report.tables import Show, table
+from personalign.report.drawing.tables import Show, table
+from personalign.report.judges import agreement_told
 from personalign.report.words import Words, number
 
 __all__ = ["outcomes"]

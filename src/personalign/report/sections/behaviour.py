@@ -8,9 +8,9 @@ from typing import Any
 
 from personalign.findings import Findings
 from personalign.psychometrics.verify import Margin
-from personalign.report import figures
-from personalign.report.layout import Drawing, Group, interval, row, some, told, yes
-from personalign.report.tables import Show, table
+from personalign.report.drawing import figures
+from personalign.report.drawing.layout import Drawing, Group, interval, row, some, told, yes
+from personalign.report.drawing.tables import Show, table
 from personalign.report.words import Words, percent, signed
 
 __all__ = ["behaviour"]
