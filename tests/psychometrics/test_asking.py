@@ -14,8 +14,6 @@ from personalign.models.local import Generation, LocalModel
 from personalign.models.respondent import respondent
 from personalign.models.sampling import Sampling
 from personalign.psychometrics import letters, likert
-from personalign.psychometrics.answers import Answer
-from personalign.psychometrics.drawn import Reply, draw
 from personalign.psychometrics.inventory import (
     PairInventory,
     StatementInventory,
@@ -23,6 +21,7 @@ from personalign.psychometrics.inventory import (
     statement_inventory,
 )
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
+from personalign.psychometrics.written import Answer, Reply, draw
 from personalign.records import Message
 
 SEVEN = tuple("1234567")

@@ -24,7 +24,7 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, perplexity_per_token,
 from inspect_ai.solver import TaskState
 
 from personalign.errors import CorpusError, InputError
-from personalign.evals.plain import plain_score, scored
+from personalign.evals.solvers import plain_score, scored
 from personalign.evals.sources import own_name
 from personalign.files import Row, read_text, rows
 

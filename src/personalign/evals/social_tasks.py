@@ -8,7 +8,6 @@ from inspect_ai.model import GenerateConfig
 from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer, stderr
 from inspect_ai.solver import TaskState, generate
 
-from personalign.evals.choices import chosen, tree_choice
 from personalign.evals.social import (
     LETTERS,
     PROMPT,
@@ -18,6 +17,7 @@ from personalign.evals.social import (
     read,
     task_name,
 )
+from personalign.evals.solvers import chosen, tree_choice
 
 __all__ = ["social", "social_generate"]
 

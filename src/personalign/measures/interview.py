@@ -8,7 +8,7 @@ from functools import cached_property
 from personalign.measures.measure import Answered, Scored
 from personalign.models.respondent import Respondent
 from personalign.progress import Progress, silent
-from personalign.psychometrics import drawn, interview
+from personalign.psychometrics import interview, written
 from personalign.psychometrics.inventory import (
     InterviewInventory,
     OpenQuestion,
@@ -35,7 +35,7 @@ class Interview(Answered):
 
     def ask(self, who: Respondent, arm: Arm, progress: Progress = silent) -> Iterator[Scored]:
         questions = interview.written(self.inventory, self._rate, "words", (self.material.seed,))
-        given = drawn.draw(who, questions, interview.AT_LENGTH, progress)
+        given = written.draw(who, questions, interview.AT_LENGTH, progress)
         return ((a.sample, self.scale[a.sample], a.metric, a.value, a.state) for a in given)
 
     def _rate(self, question: OpenQuestion, reply: str) -> float | None:

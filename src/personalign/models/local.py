@@ -17,13 +17,13 @@ from torch import Tensor
 from personalign.errors import InputError, unknown
 from personalign.models import embedded
 from personalign.models.chat import Chat
+from personalign.models.compatibility import check_servable
 from personalign.models.fitting import check_fit, check_strength, layers_of
 from personalign.models.folding import fold
 from personalign.models.loading import loaded
 from personalign.models.mixing import mixed
 from personalign.models.provenance import adapter_hash, check_base
 from personalign.models.sampling import Sampling, SeededGumbel, processors
-from personalign.models.servable import check_servable
 from personalign.models.thoughts import Thinking
 from personalign.models.trees import Tree, score_trees
 from personalign.progress import Progress, silent

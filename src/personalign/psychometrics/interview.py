@@ -7,9 +7,9 @@ from functools import partial
 
 from personalign.errors import InputError
 from personalign.models.sampling import Sampling
-from personalign.psychometrics.drawn import Question
 from personalign.psychometrics.inventory import InterviewInventory, OpenQuestion
 from personalign.psychometrics.parse import declines
+from personalign.psychometrics.written import Question
 from personalign.records import State
 
 __all__ = ["AT_LENGTH", "Rater", "written"]

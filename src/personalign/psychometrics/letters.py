@@ -14,11 +14,10 @@ from scipy.special import logsumexp, softmax
 
 from personalign.models.respondent import Respondent
 from personalign.progress import Progress, silent
-from personalign.psychometrics.answers import Answer
-from personalign.psychometrics.drawn import Question
 from personalign.psychometrics.inventory import PairInventory
 from personalign.psychometrics.options import option_log_probs
 from personalign.psychometrics.wording import CHOICES, ChoiceForm
+from personalign.psychometrics.written import Answer, Question
 
 __all__ = ["OPTIONS", "letters", "written"]
 

@@ -16,11 +16,10 @@ from scipy.special import logsumexp, softmax
 from personalign.errors import InputError
 from personalign.models.respondent import Respondent
 from personalign.progress import Progress, silent
-from personalign.psychometrics.answers import Answer
-from personalign.psychometrics.drawn import Question
 from personalign.psychometrics.inventory import StatementInventory
 from personalign.psychometrics.options import option_log_probs
 from personalign.psychometrics.wording import RATINGS, RatingForm
+from personalign.psychometrics.written import Answer, Question
 
 __all__ = ["expected", "written"]
 

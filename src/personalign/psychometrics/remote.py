@@ -24,10 +24,9 @@ from personalign.models.sampling import Sampling
 from personalign.models.thoughts import without_thoughts
 from personalign.personas import load
 from personalign.psychometrics import letters, likert
-from personalign.psychometrics.answers import Answer
-from personalign.psychometrics.drawn import BRIEF, Question
 from personalign.psychometrics.inventory import pair_inventory, statement_inventory
 from personalign.psychometrics.wording import CHOICES, LAPD, RATINGS
+from personalign.psychometrics.written import BRIEF, Answer, Question
 from personalign.records import State
 
 __all__ = ["ask", "letter_choice", "rated_statements", "rows", "written_task"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from personalign.errors import TrainingError
 from personalign.models import embedded
+from personalign.models.compatibility import check_apart, check_servable
 from personalign.models.local import LocalModel, best_device, best_dtype
-from personalign.models.servable import check_apart, check_servable
 from personalign.models.thoughts import Thinking
 from personalign.records import PreferencePair
 from personalign.training import devices

@@ -1,4 +1,5 @@
-"""What a model writes: free-text answers to questions, each asked by itself with its own seed."""
+"""What a model is asked in words and writes: each question by itself, with its own seed; and what
+it yields, a value or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -8,13 +9,25 @@ from typing import NamedTuple
 from personalign.models.respondent import Respondent, seed_of
 from personalign.models.sampling import Sampling
 from personalign.progress import Progress, silent
-from personalign.psychometrics.answers import Answer
 from personalign.records import Message, State
 
-__all__ = ["BRIEF", "Question", "Reply", "Sink", "draw"]
+__all__ = ["BRIEF", "Answer", "Question", "Reply", "Sink", "draw"]
 
 BRIEF = Sampling(max_new_tokens=48, temperature=0.2, top_p=0.9)
 """LAPD's temperature and nucleus; its 256 tokens are not needed where the choice comes first."""
+
+
+class Answer(NamedTuple):
+    """An answer to one item in one way.
+
+    `sample` is the item's id; `metric` is the way and then what varies in it, parted by colons,
+    such as `expected:list:fit:forward`; `value` is None where `state` is not `ok`.
+    """
+
+    sample: str
+    metric: str
+    value: float | None
+    state: State = "ok"
 
 
 class Question(NamedTuple):

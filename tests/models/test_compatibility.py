@@ -17,8 +17,8 @@ from transformers import (
 
 from personalign.errors import ModelError
 from personalign.models import attention
+from personalign.models.compatibility import check_apart, check_servable
 from personalign.models.local import LocalModel
-from personalign.models.servable import check_apart, check_servable
 
 
 def make(config: Any) -> Any:
