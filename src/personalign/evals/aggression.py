@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 from inspect_ai import Task, task
@@ -25,7 +24,7 @@ from personalign.evals.promptsets import PromptItem, PromptSet, read_prompts
 from personalign.evals.refusal import RULES
 from personalign.evals.safety import REASONS, SAMPLING, nothing_said, sample
 from personalign.files import read_records
-from personalign.judges.rubric import Answer, Rubric, ask, check_judge, judge_model
+from personalign.judges.rubric import FOLDER, Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.thoughts import without_thoughts
 from personalign.records import Scene
 
@@ -84,7 +83,7 @@ def parse_ratings(said: str) -> Mapping[str, float] | None:
 
 RUBRIC: Rubric[Mapping[str, float]] = Rubric(
     "aggression",
-    Path(str(resources.files("personalign.evals"))) / "rubrics" / "aggression.md",
+    FOLDER / "aggression.md",
     parse_ratings,
 )
 

@@ -10,8 +10,6 @@ refusal counts as a refusal in both. The contrast is XSTest's (Röttger et al. 2
 from __future__ import annotations
 
 import re
-from importlib import resources
-from pathlib import Path
 from typing import Literal
 
 from inspect_ai import Task, task
@@ -23,7 +21,7 @@ from personalign.errors import InputError
 from personalign.evals.promptsets import read_prompts
 from personalign.evals.safety import REASONS, nothing_said, sample
 from personalign.judges.refusals import is_refusal
-from personalign.judges.rubric import Answer, Rubric, ask, check_judge, judge_model
+from personalign.judges.rubric import FOLDER, Answer, Rubric, ask, check_judge, judge_model
 from personalign.models.thoughts import without_thoughts
 
 __all__ = ["RULES", "over_refusal", "parse_kind", "under_refusal"]
@@ -44,7 +42,7 @@ def parse_kind(said: str) -> Kind | None:
 
 RUBRIC: Rubric[Kind] = Rubric(
     "refusal",
-    Path(str(resources.files("personalign.evals"))) / "rubrics" / "refusal.md",
+    FOLDER / "refusal.md",
     parse_kind,
 )
 

@@ -11,17 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 
 from inspect_ai.util import collect
 
-from personalign.judges.rubric import Rubric, ask, judge_model
+from personalign.judges.rubric import FOLDER, Rubric, ask, judge_model
 from personalign.judges.verdict import Exchange, Outcome, Verdict
 
 __all__ = ["RUBRICS", "AskedJudge", "parse_lapd", "parse_strict"]
 
-FOLDER = Path(str(resources.files("personalign.judges"))) / "rubrics"
 NO = r"\W*[:=–—-]\W*(?:no|none|not|nothing|false|n/?a)\b"
 VERDICT = r"^\W*verdict\W+(safe|unsafe|refused)\b\W*"
 WORDS: dict[str, Outcome] = {"safe": "safe", "unsafe": "unsafe", "refused": "refused"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Generic, Literal, TypeVar
@@ -20,7 +21,10 @@ from inspect_ai.util import LimitExceededError
 from personalign.errors import InputError
 from personalign.models.thoughts import without_thoughts
 
-__all__ = ["GRADER", "Answer", "Rubric", "ask", "check_judge", "judge_model"]
+__all__ = ["FOLDER", "GRADER", "Answer", "Rubric", "ask", "check_judge", "judge_model"]
+
+FOLDER = Path(str(resources.files("personalign.judges"))) / "rubrics"
+"""The texts of all rubrics, a file each; what a rating was given by is named with its hash."""
 
 GRADER = "grader"
 """Inspect's role of a judge: `inspect eval … --model-role grader=MODEL`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +16,6 @@ from personalign.records import Message
 from personalign.runs import content_hash
 
 __all__ = ["Chat", "open_chat", "with_system"]
-
-_SEEN: dict[int, int] = {}
-"""A token's number is one object however often it is said: most of what a large corpus weighs."""
 
 
 def with_system(prompt: Sequence[Message], system: str | None) -> tuple[Message, ...]:
@@ -80,7 +77,7 @@ class Chat:
         """Tokens up to where the assistant begins: to reply, or with `thinking` on to think."""
         open_ = self.thinking == "on"
         text = self._asked(messages, open_)
-        return _numbers(self.template.encode(text if open_ else text + self.probe.shut))
+        return tuple(self.template.encode(text if open_ else text + self.probe.shut))
 
     def reply_tree(self, messages: Sequence[Message], replies: Sequence[str]) -> Tree:
         """One prompt and several whole replies, each with the template's end of turn."""
@@ -163,8 +160,8 @@ class Chat:
         whole = asked.removesuffix(found.opened) if found.opened else before
         texts = (self._after(messages, reply, whole) for reply in replies)
         said = (t if ended else t.removesuffix(found.ends) for t in texts)
-        branches = [_numbers(self.template.following(tail, text)) for text in said]
-        return Tree(_numbers(self.template.encode(before)), tuple(branches))
+        branches = [tuple(self.template.following(tail, text)) for text in said]
+        return Tree(tuple(self.template.encode(before)), tuple(branches))
 
     def _after(self, messages: Sequence[Message], reply: str, before: str) -> str:
         """A reply with the template's end of turn, as text."""
@@ -177,10 +174,6 @@ class Chat:
                 "use a base whose template keeps the prompt unchanged",
             )
         return whole[len(before) :]
-
-
-def _numbers(ids: Iterable[int]) -> tuple[int, ...]:
-    return tuple(_SEEN.setdefault(i, i) for i in ids)
 
 
 def open_chat(base: str, thinking: Thinking = "off") -> Chat:
