@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -95,6 +95,25 @@ class Record(BaseModel):
     """Frozen, and unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def keys_at(cls, place: Sequence[str]) -> list[str]:
+        """The keys of a section: of the record itself, or of the one that stands at a place in it.
+
+        A place in a mapping goes by any of its keys.
+        """
+        if not place:
+            return list(cls.model_fields)
+        inner = _record_of(cls.model_fields[place[0]].annotation)
+        mapped = get_origin(cls.model_fields[place[0]].annotation) is dict
+        return inner.keys_at(place[2 if mapped else 1 :]) if inner else []
+
+
+def _record_of(annotation: Any) -> type[Record] | None:
+    """The record in an annotation, alone or among others."""
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return annotation
+    return next((found for a in get_args(annotation) if (found := _record_of(a))), None)
 
 
 class Arm(Record):

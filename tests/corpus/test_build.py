@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from personalign.corpus import scenes
 from personalign.corpus.build import Build, Built, build_all
 from personalign.corpus.dialogues import Dialogue
-from personalign.corpus.recipe import Recipe, read_recipe
+from personalign.corpus.recipe import Recipe, read_recipe, recipe_of
 from personalign.errors import CorpusError, InputError, PersonalignError
 from personalign.files import read_records, stream
 from personalign.personas import Persona
@@ -346,9 +346,10 @@ def test_the_commands(
         done = run("scenes", "model", "--topic", "home", "--topic", "work", "--out",
                    "scenes.jsonl", *model)  # fmt: skip
         assert done["scenes"] >= 8
-        done = run("generate", "quiet.yaml", "--opposite", "loud.yaml", "--profile",
-                   "q/profile.yaml", "--scenes", "scenes.jsonl", "--count", "3", "--out", "q",
-                   *model)  # fmt: skip
+        told = ("opposite=loud.yaml", "profile=q/profile.yaml", "scenes.source=scenes.jsonl",
+                "count=3", f"model.base_url={server.url}")  # fmt: skip
+        done = run("generate", "quiet.yaml", "--out", "q", "--model", MODEL,
+                   *(word for setting in told for word in ("--set", setting)))  # fmt: skip
         assert done["pairs"]["pairs"] == 9
     done = run("review", "q/pairs.jsonl", "--reviewer", "anna", "--apply", "q/reviewed.jsonl",
                keys="a\nr\ntoo loud\ne\nBetter said.\nWorse said, but longer.\nq\n")  # fmt: skip
@@ -357,3 +358,26 @@ def test_the_commands(
         "pairs": 9, "accepted": 1, "edited": 1, "rejected": 1, "unseen": 6,
     }  # fmt: skip
     assert "Better said." in (tmp_path / "q" / "reviewed.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("scenes.sorce=x", r"unknown key 'sorce' in --set\.scenes.*'source'"),
+        ("cout=3", r"unknown key 'cout' in --set.*'count'"),
+        ("count=none", r"--set count: Input should be a valid integer"),
+        ("count", r"--set 'count' is not key=value"),
+        ("limits.max_cost=a: [", r"--set limits\.max_cost: .* is no YAML"),
+    ],
+)
+def test_a_setting_that_is_none_is_named(setting: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        recipe_of("INFP", "a/b", [setting])
+
+
+def test_settings_are_a_recipe() -> None:
+    made = recipe_of(
+        "INFP", "a/b", ["count=3", "limits.max_cost=0.5", "scenes.topics=[home, work]"]
+    )
+    assert (made.count, made.limits.max_cost, made.scenes.topics) == (3, 0.5, ("home", "work"))
+    assert made.model.name == "a/b"

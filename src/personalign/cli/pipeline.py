@@ -14,7 +14,7 @@ import typer
 from personalign.cli.show import Json, printable, progress_bars, show, table
 
 if TYPE_CHECKING:
-    from personalign.corpus.ask import Estimate, Limits
+    from personalign.corpus.ask import Estimate
     from personalign.corpus.build import Build
     from personalign.corpus.recipe import Recipe
     from personalign.corpus.review import Decision
@@ -31,8 +31,6 @@ BaseUrl = Annotated[str | None, typer.Option(help="Where an OpenAI-compatible se
 Concurrency = Annotated[int, typer.Option(help="Requests at once.")]
 PerMinute = Annotated[int, typer.Option(help="Requests a minute at most; 0 for no limit.")]
 MaxCost = Annotated[float | None, typer.Option(help="Stop before the total passes this.")]
-PriceIn = Annotated[float | None, typer.Option(help="Price of a million input tokens.")]
-PriceOut = Annotated[float | None, typer.Option(help="Price of a million output tokens.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Start without asking.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for what is made.")]
 
@@ -89,8 +87,12 @@ def profile(
     """
     from personalign.corpus import profiles
     from personalign.corpus.build import Build
+    from personalign.corpus.recipe import recipe_of
 
-    recipe = _recipe(persona, model, base_url, _limits(concurrency, per_minute))
+    told = {"model.base_url": base_url, "limits.concurrency": concurrency,
+            "limits.per_minute": per_minute}  # fmt: skip
+    settings = [f"{key}={value}" for key, value in told.items() if value is not None]
+    recipe = recipe_of(persona, model or "none/none", settings)
     with progress_bars() as announce:
         build = Build(recipe, out, announce, pages=pages)
         build.do("profile")
@@ -139,44 +141,25 @@ def generate(
     persona: Annotated[str, typer.Argument(help="A name of the catalogue, or a YAML file.")],
     out: OutFolder,
     model: ModelName,
-    scenes: Annotated[str, typer.Option(help="File of scenes, or another source.")] = (
-        "starter/mbti"
-    ),
-    profile: Annotated[str, typer.Option(help="Profile file; default: the persona's own.")] = "",
-    count: Annotated[int, typer.Option(help="Dialogues to ask for.")] = 100,
-    measure: Annotated[int, typer.Option(help="And about scenes that measure.")] = 0,
-    style: Annotated[str, typer.Option(help="natural, lapd, or a .md file.")] = "natural",
-    rejected: Annotated[str, typer.Option(help="opposite, inversion, or base.")] = "opposite",
-    rejected_model: Annotated[str, typer.Option(help="Default: the same model.")] = "",
-    rejected_url: Annotated[str | None, typer.Option(help="Where that model is.")] = None,
-    opposite: Annotated[str, typer.Option(help="Default: the persona's own opposite.")] = "",
-    seed: Annotated[int, typer.Option(help="For the choice of scenes and the model.")] = 0,
-    base_url: BaseUrl = None,
-    concurrency: Concurrency = 16,
-    per_minute: PerMinute = 0,
-    max_cost: MaxCost = None,
-    price_in: PriceIn = None,
-    price_out: PriceOut = None,
-    batch: Annotated[bool, typer.Option(help="The provider's batch mode.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="More of the recipe, as key=value; may be repeated."),
+    ] = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Write dialogues and rejected replies: the pairs of one persona.
 
     Reads a profile and scenes, asks a model; writes dialogues.jsonl, pairs.jsonl, what was refused
-    and why, and ledger.sqlite in --out. The same command goes on and asks nothing twice.
+    and why, and ledger.sqlite in --out. The same command goes on and asks nothing twice. What a
+    recipe says (docs/corpus.md) is said by --set: count=20, scenes.source=mine.jsonl,
+    profile=infp/profile.yaml, rejected.way=base, model.base_url=…, limits.max_cost=5.
 
-    Example: personalign corpus generate INFP --model openai/gpt-4o-mini --count 20 --out infp
+    Example: personalign corpus generate INFP --model openai/gpt-4o-mini --set count=20 --out infp
     """
-    recipe = _recipe(
-        persona, model, base_url,
-        _limits(concurrency, per_minute, max_cost, price_in, price_out, batch),
-        profile=profile, scenes={"source": scenes}, count=count, measure=measure, opposite=opposite,
-        dialogues={"prompt": style, "seed": seed}, rejected={"way": rejected},
-        rejected_model={"name": rejected_model, "base_url": rejected_url}
-        if rejected_model else None,
-    )  # fmt: skip
-    _build(recipe, out, yes, False, as_json)
+    from personalign.corpus.recipe import recipe_of
+
+    _build(recipe_of(persona, model, settings or []), out, yes, False, as_json)
 
 
 @app.command()
@@ -320,33 +303,6 @@ def _agree(estimate: Estimate, work: Build, yes: bool, only: bool, as_json: bool
             err=True,
         )
     return yes or not sys.stdin.isatty() or typer.confirm("Start?", default=True, err=True)
-
-
-def _limits(
-    concurrency: int,
-    per_minute: int,
-    max_cost: float | None = None,
-    price_in: float | None = None,
-    price_out: float | None = None,
-    batch: bool = False,
-) -> Limits:
-    from personalign.corpus.ask import Limits
-
-    limits: Limits = _checked(
-        Limits, concurrency=concurrency, per_minute=per_minute, max_cost=max_cost,
-        price_in=price_in, price_out=price_out, batch=batch,
-    )  # fmt: skip
-    return limits
-
-
-def _recipe(persona: str, model: str, base_url: str | None, limits: Limits, **more: Any) -> Recipe:
-    from personalign.corpus.recipe import ModelChoice, Recipe
-
-    chosen = ModelChoice(name=model or "none/none", base_url=base_url)
-    recipe: Recipe = _checked(
-        Recipe, name="corpus", persona=persona, model=chosen, limits=limits, **more
-    )
-    return recipe
 
 
 def _checked(kind: Any, **values: Any) -> Any:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+import yaml
+from pydantic import Field, ValidationError, model_validator
 
 from personalign.corpus.ask import Limits
 from personalign.corpus.crawl import Crawl
 from personalign.corpus.dialogues import Style
 from personalign.corpus.gates import Gates
 from personalign.corpus.reject import Rejecting
+from personalign.errors import InputError, unknown
 from personalign.files import read_document
 from personalign.records import Record
 
-__all__ = ["ModelChoice", "Recipe", "Scenes", "read_recipe"]
+__all__ = ["ModelChoice", "Recipe", "Scenes", "read_recipe", "recipe_of"]
 
 
 class ModelChoice(Record):
@@ -69,6 +72,48 @@ class Recipe(Record):
         if self.scenes.source == "model" and not self.scenes.topics:
             raise ValueError("scenes from a model need topics")
         return self
+
+
+def recipe_of(persona: str, model: str, settings: Sequence[str] = ()) -> Recipe:
+    """A recipe from the command line.
+
+    Args:
+        settings: More of it as `key=value`, a key of a section with dots: `count=20`,
+            `scenes.source=mine.jsonl`. Values are YAML.
+
+    Raises:
+        InputError: naming the setting, what is wrong with it, and the nearest that is there.
+    """
+    data: dict[str, Any] = {"name": "corpus", "persona": persona, "model": {"name": model}}
+    for setting in settings:
+        key, given, value = setting.partition("=")
+        if not given:
+            raise InputError(f"--set {setting!r} is not key=value", "write for example count=20")
+        *places, last = key.split(".")
+        at = data
+        for place in places:
+            at = at.setdefault(place, {})
+        at[last] = _value(key, value)
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as e:
+        raise _bad_setting(e) from e
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        raise InputError(f"--set {key}: {text!r} is no YAML", "put quotes around it") from e
+
+
+def _bad_setting(error: ValidationError) -> InputError:
+    first: Any = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        where = ".".join(["--set", *place[:-1]])
+        return unknown("key", place[-1], Recipe.keys_at(place[:-1]), where)
+    return InputError(f"--set {'.'.join(place)}: {first['msg']}", "see docs/corpus.md")
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -120,9 +120,8 @@ def _bad_key(path: Path, error: ValidationError) -> InputError:
     first: Any = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        model = PairFiles if place[0] == "pairs" else _section(place[:-1])
         where = f"{path}, {'.'.join(place[:-1]) or 'top level'}"
-        return unknown("key", place[-1], model.model_fields, where)
+        return unknown("key", place[-1], StudyConfig.keys_at(place[:-1]), where)
     if first["type"] == "condition":
         return InputError(f"{first['ctx']['what']} in {path}", first["ctx"]["remedy"])
     if first["type"] == "literal_error":
@@ -134,10 +133,3 @@ def _bad_key(path: Path, error: ValidationError) -> InputError:
             str(path),
         )
     return InputError(f"{path}: {'.'.join(place) or 'study'}: {first['msg']}", "mend the value")
-
-
-def _section(place: list[str]) -> Any:
-    model: Any = StudyConfig
-    for part in place:
-        model = model.model_fields[part].annotation
-    return model
