@@ -41,8 +41,8 @@ class Point(Record):
         gained_error: Standard error of that mean; NaN of one pair is written as 0.
         own: How much likelier than under the base the chosen reply became, nats a token.
         base_loss: How much less likely it finds what the base says to our prompts, nats a token.
-        end_shift: The larger of the shifts of the end of turn, inside and at the end of what the
-            base says, in log-odds, by its amount.
+        end_shift: How far the end of turn moved, in log-odds: either way inside what the base
+            says, or away from where the base ends, whichever is more.
     """
 
     step: int
@@ -149,7 +149,7 @@ def _point(
         gained_error=_error(margins),
         own=float((pairs.ratios / pairs.lengths)[:, 0].mean()),
         base_loss=kept["speech/base_loss"],
-        end_shift=max(abs(kept["speech/end_inside"]), abs(kept["speech/end_at_end"])),
+        end_shift=max(abs(kept["speech/end_inside"]), -kept["speech/end_at_end"]),
     )
 
 
