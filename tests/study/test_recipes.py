@@ -28,7 +28,7 @@ def test_ours_train_what_was_seen_to_talk(name: str) -> None:
     """The chosen reply is held by nll, the base by kl, and the margin is not driven on."""
     t = read_config(FOLDER / f"{name}.yaml").training
     assert (t.objective, t.beta, t.nll, t.kl, t.learning_rate) == ("dpo", 0.3, 2.0, 1.0, 5e-4)
-    assert t.target_margin == 1.2
+    assert (t.target_margin, t.neutral_tokens, t.batch_size) == (1.6, 64, 4)
 
 
 def test_lapd_is_as_published() -> None:

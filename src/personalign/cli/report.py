@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -79,8 +80,20 @@ def plan(
         for step in planned:
             print(step.model_dump_json())
         return
-    rows = [[s.id, ", ".join(s.needs), s.state, f"{s.size} {s.unit}", s.seconds] for s in planned]
+    rows = [
+        [s.id, _few(s.needs), s.state, f"{s.size} {s.unit}", _known(s.seconds)] for s in planned
+    ]
     table(["step", "needs", "state", "size", "seconds"], rows)
+
+
+def _few(names: Sequence[str], most: int = 2) -> str:
+    """The first names, and how many more there are."""
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
+def _known(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:g}"
 
 
 def step(

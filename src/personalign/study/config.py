@@ -41,7 +41,7 @@ class StudyConfig(Record):
     scored as they follow a shut one."""
     corpus: str = "starter/mbti"
     build_scenes: int | None = Field(None, ge=1)
-    forms: float = Field(0.2, ge=0, le=1)
+    forms: float = Field(1 / 3, ge=0, le=1)
     """Share of the corpus's pairs that ask for a list, an e-mail or JSON, both replies put in it
     alike; pairs of one's own stay as they are."""
     pairs: dict[str, PairFiles] = Field(default_factory=dict)
